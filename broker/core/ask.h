@@ -32,6 +32,7 @@ enum ag_what {
     ASK_KICK,
     ASK_REVOKE,
     ASK_LIMITS,
+    ASK_STORE,
     ASK_KINDS
 };
 

@@ -52,6 +52,7 @@ static const struct {
     [ASK_KICK] = {"kick", RT_STORE_GET, AG_MAY_KICK, ROOM_RECORD},
     [ASK_REVOKE] = {"revoke", RT_STORE_REVOKE, AG_MAY_REVOKE, ROOM_RECORD},
     [ASK_LIMITS] = {"limits", RT_STORE_GET, AG_MAY_LOOK, ROOM_PAGE},
+    [ASK_STORE] = {"store", RT_STORE_GET, AG_MAY_SEE_STORE, ROOM_PAGE},
 };
 
 /* What the first REPLY says; tail[] is what follows it. */
@@ -305,6 +306,7 @@ void rt_ag_ask_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt
         rt_ag_ask_limits_reply(agent, ask, reply);
         break;
     case ASK_TAILS:
+    case ASK_STORE:
     case ASK_KINDS:
         tails_reply(agent, ask, reply);
         break;
@@ -332,7 +334,7 @@ static int prepare(struct ag_ask *ask, const struct rt_request_msg *msg, struct 
     bool qualified = true, of_all = ask->what == ASK_LIST || ask->what == ASK_LIMITS;
 
     op->kind = asks[ask->what].op;
-    if (ask->what == ASK_HOSTS || (of_all && msg->cid.size == 0)) {
+    if (ask->what == ASK_HOSTS || ask->what == ASK_STORE || (of_all && msg->cid.size == 0)) {
         rt_slice_copy(rt_slice_text(ag_link_who(ask->link)), ask->key.tenant, sizeof(ask->key.tenant));
     } else if (rt_ag_key(ask->link, name_of(ask, msg->cid), &ask->key, &qualified) != 0) {
         return RT_EINVAL;
@@ -372,6 +374,9 @@ static bool answered_here(struct rt_agent *agent, struct ag_ask *ask)
         return true;
     case ASK_LIMITS:
         return rt_ag_ask_limits(agent, ask);
+    case ASK_STORE:
+        rt_ag_ask_checks(agent, ask);
+        return true;
     default:
         return false;
     }

@@ -51,6 +51,9 @@ void rt_ag_ask_list_own(struct rt_agent *agent, struct ag_ask *ask);
 bool rt_ag_ask_limits(struct rt_agent *agent, struct ag_ask *ask);
 void rt_ag_ask_limits_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply);
 
+/* request_checks.c: answers it, and frees it. */
+void rt_ag_ask_checks(struct rt_agent *agent, struct ag_ask *ask);
+
 /* request_list.c. False: the ask has been refused. */
 bool rt_ag_ask_list_begin(struct rt_agent *agent, struct ag_ask *ask, const struct rt_request_msg *msg);
 void rt_ag_ask_list_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply);

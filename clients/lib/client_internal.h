@@ -138,5 +138,6 @@ RT_MUST_CHECK int rt_sdk_record_fill(const struct rt_record_msg *msg, struct ret
                                      struct rt_sdk_block **blocks);
 void rt_sdk_host_fill(const struct rt_registry_msg *msg, struct retether_host *host);
 void rt_sdk_limit_fill(const struct rt_limit_msg *msg, struct retether_limit *limit);
+void rt_sdk_check_fill(const struct rt_check_msg *msg, uint64_t age_ms, struct retether_check *check);
 
 #endif

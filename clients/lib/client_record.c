@@ -140,3 +140,15 @@ void rt_sdk_limit_fill(const struct rt_limit_msg *msg, struct retether_limit *li
     limit->has = msg->has;
     limit->refused = msg->over;
 }
+
+void rt_sdk_check_fill(const struct rt_check_msg *msg, uint64_t age_ms, struct retether_check *check)
+{
+    (void)rt_text_copy(msg->name, check->name, sizeof(check->name));
+    (void)rt_text_copy(msg->val, check->value, sizeof(check->value));
+    (void)rt_text_copy(msg->risk, check->risk, sizeof(check->risk));
+    (void)rt_text_copy(msg->mend, check->mend, sizeof(check->mend));
+    check->age_ms = age_ms;
+    check->state = msg->state == RT_CHECK_IS_OK     ? RETETHER_CHECK_OK
+                   : msg->state == RT_CHECK_IS_WEAK ? RETETHER_CHECK_WEAK
+                                                    : RETETHER_CHECK_UNKNOWN;
+}

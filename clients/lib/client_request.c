@@ -14,7 +14,7 @@
 
 _Static_assert(RETETHER_TOKEN_SIZE >= RT_TOKEN_TEXT_MAX, "any token's text");
 _Static_assert(RETETHER_RECORDS_MAX == RT_LIST_MAX && RETETHER_HOSTS_MAX == RT_AGENTS_MAX, "parts of an answer");
-_Static_assert(RETETHER_LIMITS_MAX == RT_LIMITS_PAGE, "parts of an answer");
+_Static_assert(RETETHER_LIMITS_MAX == RT_LIMITS_PAGE && RETETHER_CHECKS_MAX == RT_CHECKS_PAGE, "parts of an answer");
 
 /* A part of an answer. */
 struct rt_sdk_reply {
@@ -110,6 +110,21 @@ static int copy_limits(struct rt_sdk_reply *reply, const struct rt_reply_msg *ms
     return RT_OK;
 }
 
+static int copy_checks(struct rt_sdk_reply *reply, const struct rt_reply_msg *msg)
+{
+    struct retether_check *checks = rt_sdk_block_add(&reply->blocks, msg->n_chks, sizeof(*checks));
+
+    if (checks == NULL) {
+        return RT_ENOMEM;
+    }
+    for (size_t i = 0; i < msg->n_chks; i++) {
+        rt_sdk_check_fill(&msg->chks[i], msg->age, &checks[i]);
+    }
+    reply->public.checks = checks;
+    reply->public.n_checks = msg->n_chks;
+    return RT_OK;
+}
+
 /* One that does not fit the streams is none: they are whole without it. */
 static int copy_order(struct rt_sdk_reply *reply, const struct rt_reply_msg *msg)
 {
@@ -194,7 +209,8 @@ void rt_sdk_request_reply(void *ctx, uint64_t id, int error, const struct rt_rep
     reply->public.text = reply->text;
     reply->public.local = reply->local;
     if (rc == RT_OK && (rc = copy_records(reply, msg)) == RT_OK && (rc = copy_hosts(reply, msg)) == RT_OK &&
-        (rc = copy_limits(reply, msg)) == RT_OK && (rc = copy_order(reply, msg)) == RT_OK) {
+        (rc = copy_limits(reply, msg)) == RT_OK && (rc = copy_checks(reply, msg)) == RT_OK &&
+        (rc = copy_order(reply, msg)) == RT_OK) {
         rc = copy_rest(reply, msg);
     }
     if (rc != RT_OK) {
@@ -340,6 +356,13 @@ int retether_hosts(struct retether_client *client, retether_reply_cb cb, void *c
 int retether_limits(struct retether_client *client, const char *container, retether_reply_cb cb, void *ctx)
 {
     struct rt_request_msg msg = {.op = rt_slice_text("limits"), .cid = text_or_none(container)};
+
+    return ask(client, &msg, cb, ctx);
+}
+
+int retether_store(struct retether_client *client, retether_reply_cb cb, void *ctx)
+{
+    struct rt_request_msg msg = {.op = rt_slice_text("store")};
 
     return ask(client, &msg, cb, ctx);
 }

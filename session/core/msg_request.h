@@ -66,6 +66,15 @@ struct rt_limit_msg {
     uint64_t over; /* how often more was refused */
 };
 
+enum rt_check_word { RT_CHECK_IS_UNKNOWN, RT_CHECK_IS_OK, RT_CHECK_IS_WEAK };
+
+/* One thing about the store, as the agent that was asked has found it. */
+struct rt_check_msg {
+    struct rt_slice name, val;
+    uint64_t state;             /* enum rt_check_word */
+    struct rt_slice risk, mend; /* of a weak one: what it may lead to, what to change */
+};
+
 struct rt_reply_msg {
     uint64_t c; /* enum rt_class */
     struct rt_slice m;
@@ -82,6 +91,9 @@ struct rt_reply_msg {
     struct rt_slice data;
     struct rt_limit_msg lims[RT_LIMITS_PAGE];
     size_t n_lims;
+    struct rt_check_msg chks[RT_CHECKS_PAGE];
+    size_t n_chks;
+    uint64_t age;          /* ms since then */
     struct rt_slice local; /* the host whose agent tells it without the store */
     struct rt_slice next;  /* of a list that ends early: what goes on behind it */
 };

@@ -291,6 +291,13 @@ static const struct rt_msg_field limit[] = {
 };
 static const struct rt_msg_table limit_table = SUB_TABLE(rt_limit_msg, limit);
 
+static const struct rt_msg_field check[] = {
+    STR(ALWAYS, rt_check_msg, name, WORD_MAX),         UP_TO(ALWAYS, rt_check_msg, state, RT_CHECK_IS_WEAK),
+    STR(ALWAYS, rt_check_msg, val, RT_CHECK_TEXT_MAX), STR(NEVER, rt_check_msg, risk, RT_CHECK_TEXT_MAX),
+    STR(NEVER, rt_check_msg, mend, RT_CHECK_TEXT_MAX),
+};
+static const struct rt_msg_table check_table = SUB_TABLE(rt_check_msg, check);
+
 static const struct rt_msg_field reply[] = {
     INT(ALWAYS, rt_reply_msg, c),
     STR(NEVER, rt_reply_msg, m, RT_TEXT_MAX),
@@ -308,6 +315,8 @@ static const struct rt_msg_field reply[] = {
     INT(NEVER, rt_reply_msg, o),
     BIN(NEVER, rt_reply_msg, data, RT_TAIL_CHUNK),
     MAPS(NEVER, rt_reply_msg, lims, &limit_table),
+    MAPS(NEVER, rt_reply_msg, chks, &check_table),
+    INT(NEVER, rt_reply_msg, age),
     STR(NEVER, rt_reply_msg, local, RT_HOST_MAX),
     STR(NEVER, rt_reply_msg, next, RT_PLACE_MAX),
 };

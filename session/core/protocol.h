@@ -116,6 +116,9 @@ enum rt_way {
 #define RT_PLACE_MAX 320
 /* Rows of limits in one REPLY. */
 #define RT_LIMITS_PAGE 64
+/* Checks of the store in one REPLY, and bytes of each text of one. */
+#define RT_CHECKS_PAGE 32
+#define RT_CHECK_TEXT_MAX 128
 /* What to run: bytes of the map, one more is LIMIT; arguments, as many settings of its environment, and bytes of each:
  * the map is too long, or has too many nodes, with more. */
 #define RT_EXEC_MAX 262144

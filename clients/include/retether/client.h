@@ -38,6 +38,7 @@ extern "C" {
 #define RETETHER_RECORDS_MAX 32
 #define RETETHER_HOSTS_MAX 64
 #define RETETHER_LIMITS_MAX 64
+#define RETETHER_CHECKS_MAX 32
 /* Bytes of a join token's text, NUL included. */
 #define RETETHER_TOKEN_SIZE 1376
 
@@ -337,6 +338,17 @@ struct retether_limit {
     uint64_t refused; /* how often more was */
 };
 
+enum retether_check_state { RETETHER_CHECK_UNKNOWN, RETETHER_CHECK_OK, RETETHER_CHECK_WEAK };
+
+/* What an agent has found about one thing at its session store. */
+struct retether_check {
+    char name[33]; /* "server", "rights", a setting of Redis */
+    enum retether_check_state state;
+    char value[129];
+    char risk[129], mend[129]; /* of a weak one: what it may lead to, what to change; or "" */
+    uint64_t age_ms;           /* since it was looked at */
+};
+
 /* Bytes of one stream that were written before it was the other one's turn. */
 struct retether_run {
     enum retether_stream stream;
@@ -358,6 +370,8 @@ struct retether_reply {
     size_t n_hosts;
     const struct retether_limit *limits;
     size_t n_limits;
+    const struct retether_check *checks; /* store */
+    size_t n_checks;
     /* tails: the first part has the exit and the final offsets, each other a piece of stream at offset. A first part
      * with a host is all: that host's agent has the output, and could not be asked */
     unsigned code, signal;
@@ -429,6 +443,10 @@ int retether_hosts(struct retether_client *client, retether_reply_cb cb, void *c
  * its tenant may have and have, at the agent that serves the guest. A second host in the answer: that one serves it and
  * could not be asked; what the tenant has at the first one is told. */
 int retether_limits(struct retether_client *client, const char *container, retether_reply_cb cb, void *ctx);
+/* For operators: what the agent that is asked has found at its session store, when it looked last (each minute), in the
+ * order in which it is told to people. The agent's name is the only host. None: it has not looked yet. DENIED for other
+ * roles. */
+int retether_store(struct retether_client *client, retether_reply_cb cb, void *ctx);
 /* The end of the output of a container that has ended. */
 int retether_tails(struct retether_client *client, const char *container, retether_reply_cb cb, void *ctx);
 /* For operators: drops the connection of the container's guest, wherever it is served. The guest comes back at once,

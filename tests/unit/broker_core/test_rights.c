@@ -47,6 +47,7 @@ static void test_requests(void **state)
         {"list", {NULL, NULL, NULL, NULL}},
         {"hosts", {NULL, NULL, NULL, NULL}},
         {"limits", {NULL, NULL, NULL, NULL}},
+        {"store", {"a vch may not look at the store", "a viewer may not look at the store", NULL, NULL}},
         {"tails",
          {NULL, NULL, "an operator may not read what containers say, unless access.operators_read is set", NULL}},
         {"revoke", {"a vch may not revoke containers", "a viewer may not revoke containers", NULL, NULL}},

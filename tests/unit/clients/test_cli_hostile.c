@@ -95,6 +95,10 @@ static bool rows(struct box *box, struct link *link, uint64_t id, const struct r
     } else if (rt_slice_equal(request->op, rt_slice_text("limits"))) {
         reply.n_lims = 1;
         reply.lims[0] = (struct rt_limit_msg){.set = rt_slice_text("limits.x"), .who = evil};
+    } else if (rt_slice_equal(request->op, rt_slice_text("store"))) {
+        reply.n_chks = 1;
+        reply.chks[0] = (struct rt_check_msg){
+            .name = {evil.data, 20}, .state = RT_CHECK_IS_WEAK, .val = evil, .risk = evil, .mend = evil};
     } else {
         reply.n_recs = 1;
         box_record(box, &reply.recs[0]);
@@ -109,7 +113,8 @@ static bool rows(struct box *box, struct link *link, uint64_t id, const struct r
 
 static void test_rows(void **state)
 {
-    static const char *const commands[] = {"ls", "show web", "hosts", "hosts --limits", "resolve web", "moves web"};
+    static const char *const commands[] = {"ls",          "show web", "hosts", "hosts --limits", "hosts --store",
+                                           "resolve web", "moves web"};
     struct program *p = *state;
     char json[64];
 

@@ -120,6 +120,52 @@ static void test_limits(void **state)
                                          "\"tenant\":\"acme\",\"has\":7,\"most\":8,\"refused\":9}\n");
 }
 
+/* ---- store ---- */
+
+static bool answer_store(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
+{
+    (void)box;
+    if (!rt_slice_equal(request->op, rt_slice_text("store"))) {
+        return false;
+    }
+    memset(&reply, 0, sizeof(reply));
+    reply.hosts[reply.n_hosts++].host = rt_slice_text("h0");
+    reply.chks[0] = (struct rt_check_msg){
+        .name = rt_slice_text("server"), .state = RT_CHECK_IS_OK, .val = rt_slice_text("redis://192.0.2.1, primary")};
+    reply.chks[1] = (struct rt_check_msg){.name = rt_slice_text("rights"),
+                                          .state = RT_CHECK_IS_WEAK,
+                                          .val = rt_slice_text("missing: +wait"),
+                                          .risk = rt_slice_text("it fails"),
+                                          .mend = rt_slice_text("give it")};
+    reply.chks[2] = (struct rt_check_msg){.name = rt_slice_text("a new one"), .val = rt_slice_text("?")};
+    reply.n_chks = 3;
+    reply.age = 1500;
+    box_reply(link, id, &reply);
+    return true;
+}
+
+/* In the order in which the agent tells them. */
+static void test_store(void **state)
+{
+    struct program *p = *state;
+
+    p->box->on_request = answer_store;
+    program_run(p, "hosts --store", 0);
+    assert_string_equal(p->text[0].data, "CHECK      STATE    VALUE                       RISK      MEND\n"
+                                         "server     ok       redis://192.0.2.1, primary  -         -\n"
+                                         "rights     weak     missing: +wait              it fails  give it\n"
+                                         "a new one  unknown  ?                           -         -\n");
+    program_run(p, "hosts --store --json", 0);
+    assert_string_equal(
+        p->text[0].data,
+        "{\"host\":\"h0\",\"check\":\"server\",\"state\":\"ok\",\"value\":\"redis://192.0.2.1, primary\","
+        "\"risk\":null,\"mend\":null,\"age_ms\":1500}\n"
+        "{\"host\":\"h0\",\"check\":\"rights\",\"state\":\"weak\",\"value\":\"missing: +wait\","
+        "\"risk\":\"it fails\",\"mend\":\"give it\",\"age_ms\":1500}\n"
+        "{\"host\":\"h0\",\"check\":\"a new one\",\"state\":\"unknown\",\"value\":\"?\","
+        "\"risk\":null,\"mend\":null,\"age_ms\":1500}\n");
+}
+
 /* ---- show, moves ---- */
 
 static bool answer_show(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
@@ -351,6 +397,7 @@ int main(void)
         TEST(test_hosts),
         TEST(test_hosts_none),
         TEST(test_limits),
+        TEST(test_store),
         TEST(test_resolve),
         TEST(test_show_and_moves),
         TEST(test_show_limits),

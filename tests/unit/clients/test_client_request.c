@@ -260,6 +260,49 @@ static void test_limits(void **state)
     assert_int_equal(limit.refused, 7);
 }
 
+static bool answer_store(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
+{
+    static struct rt_reply_msg reply;
+
+    (void)box;
+    assert_true(rt_slice_equal(request->op, rt_slice_text("store")));
+    memset(&reply, 0, sizeof(reply));
+    reply.chks[0] = (struct rt_check_msg){.name = rt_slice_text("rights"),
+                                          .state = RT_CHECK_IS_WEAK,
+                                          .val = rt_slice_text("missing"),
+                                          .risk = rt_slice_text("a risk"),
+                                          .mend = rt_slice_text("do")};
+    reply.n_chks = 1;
+    reply.age = 17;
+    box_reply(link, id, &reply);
+    return true;
+}
+
+static struct retether_check check;
+
+static void store_cb(struct retether_client *client, const struct retether_reply *reply, void *ctx)
+{
+    assert_int_equal(reply->n_checks, 1);
+    check = reply->checks[0];
+    reply_cb(client, reply, ctx);
+}
+
+static void test_store(void **state)
+{
+    struct sdk *sdk = *state;
+    struct answer answer = {.sdk = sdk};
+
+    sdk->box->on_request = answer_store;
+    assert_int_equal(retether_store(sdk->client, store_cb, &answer), RT_OK);
+    wait_answer(&answer);
+    assert_string_equal(check.name, "rights");
+    assert_string_equal(check.value, "missing");
+    assert_string_equal(check.risk, "a risk");
+    assert_string_equal(check.mend, "do");
+    assert_int_equal(check.state, RETETHER_CHECK_WEAK);
+    assert_int_equal(check.age_ms, 17);
+}
+
 static void test_tails(void **state)
 {
     struct sdk *sdk = *state;
@@ -478,17 +521,12 @@ static void test_kick_elsewhere(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_create),
-        TEST(test_show),
-        TEST(test_bad_report),
-        TEST(test_list),
-        TEST(test_hosts),
-        TEST(test_limits),
-        TEST(test_tails),
-        TEST(test_order_of_tails),
-        TEST(test_tails_elsewhere),
-        TEST(test_kick_elsewhere),
-        TEST(test_limits_elsewhere),
+        TEST(test_create),         TEST(test_show),
+        TEST(test_bad_report),     TEST(test_list),
+        TEST(test_hosts),          TEST(test_limits),
+        TEST(test_store),          TEST(test_tails),
+        TEST(test_order_of_tails), TEST(test_tails_elsewhere),
+        TEST(test_kick_elsewhere), TEST(test_limits_elsewhere),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -92,6 +92,11 @@ static const struct {
     {"reply.lims", 0, 64, 0},
     {"reply.lims.set", 0, 32, 0},
     {"reply.lims.who", 0, 64, 0},
+    {"reply.chks", 0, 32, 0},
+    {"reply.chks.name", 0, 32, 0},
+    {"reply.chks.val", 0, 128, 0},
+    {"reply.chks.risk", 0, 128, 0},
+    {"reply.chks.mend", 0, 128, 0},
     {"reply.local", 0, 64, 0},
 };
 
@@ -514,6 +519,7 @@ static void check_number(const struct place *place, const struct rt_msg_field *f
         {NULL, "p", 0, UINT32_MAX},
         {NULL, "st", 0, 2},
         {"reply.hosts", "state", 0, 2},
+        {"reply.chks", "state", 0, 2},
         {NULL, "state", 0, 5},
         {NULL, "how", 0, RT_END_OTHER},
         {"refuse", "try", 0, RT_COUNTER_MAX - 1},
