@@ -100,6 +100,7 @@ int rt_cluster_agent_start(struct rt_cluster *cluster, unsigned host)
     (void)snprintf(keys, sizeof(keys), "%s/keys", cluster->dir);
     memcpy(&argv[n], common, sizeof(common));
     n += sizeof(common) / sizeof(common[0]);
+    n = add(argv, n, "--store-password-file", cluster->store_password);
     n = add(argv, n, "--guests", h->more_guests);
     n = add(argv, n, "--clients", h->more_clients);
     n = add(argv, n, "--advertise", h->advertise);

@@ -57,7 +57,8 @@ struct rt_cluster {
     const char *const *create_options;
     struct rt_test_redis redis, replica;
     bool has_replica;
-    char store[160]; /* the agents' --store, or empty: that redis */
+    char store[160];          /* the agents' --store, or empty: that redis */
+    char store_password[112]; /* their --store-password-file, or empty */
     struct rt_cluster_host hosts[RT_CLUSTER_HOSTS_MAX];
     unsigned n_hosts;
     struct rt_cluster_vm vms[RT_CLUSTER_VMS_MAX];
