@@ -19,6 +19,7 @@ static const struct {
     [RT_AGENT_FORBIDDEN] = {"forbidden", RT_LOG_WARN},
     [RT_AGENT_KICKED] = {"kicked", RT_LOG_WARN},
     [RT_AGENT_REVOKED] = {"revoked", RT_LOG_WARN},
+    [RT_AGENT_DRAINS] = {"drains", RT_LOG_WARN},
     [RT_AGENT_LIMIT] = {"limit", RT_LOG_WARN},
     [RT_AGENT_SESSION_STATE] = {"session", RT_LOG_INFO},
     [RT_AGENT_ATTACHED] = {"attached", RT_LOG_INFO},

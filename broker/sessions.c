@@ -57,7 +57,8 @@ static int make_agent(struct rt_shell *shell)
                                      .keep_end = rt_shell_keep_end,
                                      .drop_end = rt_shell_drop_end,
                                      .keep_revoked = rt_shell_keep_revoked,
-                                     .drop_revoked = rt_shell_drop_revoked};
+                                     .drop_revoked = rt_shell_drop_revoked,
+                                     .keep_drains = rt_shell_keep_drains};
     rt_random_fill(NULL, &config.seed, sizeof(config.seed));
     shell->agent = rt_agent_new(&config, rt_shell_now(shell));
     return shell->agent == NULL ? RT_ENOMEM : 0;
@@ -72,6 +73,9 @@ static int open_sessions(struct rt_shell *shell)
     }
     if (rc == 0) {
         rc = rt_shell_open_revoked(shell);
+    }
+    if (rc == 0) {
+        rc = rt_shell_open_drains(shell);
     }
     return rc != 0 ? rc : rt_shell_open_store(shell);
 }
@@ -199,7 +203,7 @@ static void beat(struct rt_shell *shell)
     rt_agent_stats(shell->agent, &stats);
     rt_shell_look_at_queues(shell);
     if (shell->store_open && shell->phase == RT_SHELL_RUNNING) {
-        rt_store_set_sessions(&shell->store, stats.served);
+        rt_store_set_self(&shell->store, stats.served, stats.drains);
     }
 }
 

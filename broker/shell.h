@@ -146,7 +146,10 @@ struct rt_shell {
     struct rt_ends revoked; /* what is revoked, as ends that have nothing but key, life and host */
     struct rt_disk revoked_disk;
     bool revoked_fails; /* which was told */
-    int lock_fd;        /* of the state directory */
+    uv_work_t drains_work;
+    bool drains_writing, drains; /* the worker's while it writes: what is to be on the disk */
+    int drains_error;            /* and what that has come to: an errno */
+    int lock_fd;                 /* of the state directory */
 
     /* links */
     struct rt_buf_pool pool;
@@ -285,6 +288,8 @@ void rt_shell_drop_end(void *ctx, const struct rt_key *key, uint64_t life);
 int rt_shell_open_revoked(struct rt_shell *shell); /* likewise */
 RT_MUST_CHECK int rt_shell_keep_revoked(void *ctx, const struct rt_key *key, uint64_t life);
 void rt_shell_drop_revoked(void *ctx, const struct rt_key *key, uint64_t life);
+int rt_shell_open_drains(struct rt_shell *shell); /* likewise */
+RT_MUST_CHECK int rt_shell_keep_drains(void *ctx, bool drains);
 bool rt_shell_disk_idle(const struct rt_shell *shell);
 
 #endif

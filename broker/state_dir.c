@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "broker/shell.h"
 
+#include "session/base/file.h"
 #include "session/base/random.h"
 #include "session/base/slice.h"
 
@@ -13,7 +14,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The state directory: a lock, the installation's identity, ends and what is revoked on disk. */
+/* The state directory: a lock, the installation's identity, ends, what is revoked, and whether the host drains. */
+
+#define DRAINS_PATH_MAX (RT_SETTING_TEXT_MAX + 16)
 
 __attribute__((format(printf, 2, 3))) static int fail(struct rt_shell *shell, const char *format, ...)
 {
@@ -226,7 +229,71 @@ void rt_shell_drop_revoked(void *ctx, const struct rt_key *key, uint64_t life)
     }
 }
 
+/* ---- whether this host drains: it does while there is a file ---- */
+
+static void drains_path(const struct rt_shell *shell, char path[DRAINS_PATH_MAX])
+{
+    (void)snprintf(path, DRAINS_PATH_MAX, "%s/drains", shell->settings.state_dir);
+}
+
+int rt_shell_open_drains(struct rt_shell *shell)
+{
+    char path[DRAINS_PATH_MAX];
+
+    drains_path(shell, path);
+    if (access(path, F_OK) == 0) {
+        rt_shell_note(shell, RT_LOG_WARN, RT_LOG_DISK, "drains", "this host drains, since an earlier run");
+        rt_agent_kept_drains(shell->agent, rt_shell_now(shell));
+        return 0;
+    }
+    return errno == ENOENT ? 0 : fail(shell, "%s: %s", path, strerror(errno));
+}
+
+/* On the worker's thread. */
+static void drains_work_cb(uv_work_t *work)
+{
+    struct rt_shell *shell = work->data;
+    char path[DRAINS_PATH_MAX];
+    bool done;
+
+    drains_path(shell, path);
+    if (shell->drains) {
+        int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+        done = fd >= 0 && close(fd) == 0;
+    } else {
+        done = unlink(path) == 0 || errno == ENOENT;
+    }
+    shell->drains_error = done && rt_sync_name(path) == 0 ? 0 : errno;
+}
+
+static void drains_worked_cb(uv_work_t *work, int status)
+{
+    struct rt_shell *shell = work->data;
+    int error = shell->drains_error;
+
+    (void)status; /* nothing is cancelled */
+    shell->drains_writing = false;
+    if (error != 0) {
+        rt_shell_note(shell, RT_LOG_ERROR, RT_LOG_DISK, "drains-not-kept", "%s/drains: %s", shell->settings.state_dir,
+                      strerror(error));
+    }
+    rt_agent_drains_reply(shell->agent, error == 0 ? 0 : RT_EIO, rt_shell_now(shell));
+    rt_shell_settle(shell);
+    rt_shell_progress(shell);
+}
+
+int rt_shell_keep_drains(void *ctx, bool drains)
+{
+    struct rt_shell *shell = ctx;
+
+    shell->drains = drains;
+    shell->drains_work.data = shell;
+    shell->drains_writing = uv_queue_work(&shell->loop, &shell->drains_work, drains_work_cb, drains_worked_cb) == 0;
+    return shell->drains_writing ? 0 : RT_EIO;
+}
+
 bool rt_shell_disk_idle(const struct rt_shell *shell)
 {
-    return rt_disk_idle(&shell->disk) && rt_disk_idle(&shell->revoked_disk);
+    return rt_disk_idle(&shell->disk) && rt_disk_idle(&shell->revoked_disk) && !shell->drains_writing;
 }

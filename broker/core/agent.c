@@ -10,6 +10,7 @@
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
 #include "broker/core/made.h"
+#include "broker/core/request.h"
 #include "broker/core/revoked.h"
 #include "broker/core/send.h"
 #include "broker/core/session.h"
@@ -70,6 +71,7 @@ struct rt_agent *rt_agent_new(const struct rt_agent_config *config, uint64_t now
     rt_list_init(&agent->revoked_unkept);
     rt_list_init(&agent->ends);
     rt_list_init(&agent->wanted);
+    rt_list_init(&agent->drain_asks);
     agent->walk_first = true;
     agent->links = calloc(AG_SLOTS, sizeof(struct ag_link *));
     agent->ops = calloc(AG_SLOTS, sizeof(struct ag_op *));
@@ -257,6 +259,19 @@ void rt_agent_kept_revoked(struct rt_agent *agent, const struct rt_key *key, uin
     rt_ag_settle(agent);
 }
 
+void rt_agent_drains_reply(struct rt_agent *agent, int error, uint64_t now)
+{
+    advance(agent, now);
+    rt_ag_drains_written(agent, error);
+    rt_ag_settle(agent);
+}
+
+void rt_agent_kept_drains(struct rt_agent *agent, uint64_t now)
+{
+    advance(agent, now);
+    agent->drains = true;
+}
+
 void rt_agent_rekeyed(struct rt_agent *agent, uint64_t now)
 {
     advance(agent, now);
@@ -305,4 +320,5 @@ void rt_agent_stats(const struct rt_agent *agent, struct rt_agent_stats *stats)
 {
     *stats = agent->stats;
     stats->sessions = agent->n_sessions;
+    stats->drains = agent->drains;
 }

@@ -117,6 +117,7 @@ enum rt_agent_event_kind {
     RT_AGENT_FORBIDDEN, /* a peer said what it may not say to the other one */
     RT_AGENT_KICKED,    /* a guest off its link, by a client */
     RT_AGENT_REVOKED,   /* a container, by a client of this agent */
+    RT_AGENT_DRAINS,    /* a client has this host drained, or no more */
     RT_AGENT_LIMIT,     /* a tenant, or a client, wants more than it may have */
     RT_AGENT_SESSION_STATE,
     RT_AGENT_ATTACHED,
@@ -160,6 +161,9 @@ struct rt_agent_io {
     /* Removes one that was kept, behind all that was asked before. No reply: what cannot be removed is found by the
      * next run of the agent. */
     void (*drop_revoked)(void *ctx, const struct rt_key *key, uint64_t life);
+    /* Onto this host's disk, fsynced: whether it drains. 0: exactly one rt_agent_drains_reply() follows, later.
+     * Negative: none does. Not again before that reply. */
+    int (*keep_drains)(void *ctx, bool drains);
 };
 
 struct rt_agent_config {
@@ -219,6 +223,11 @@ void rt_agent_revoked_reply(struct rt_agent *agent, const struct rt_key *key, ui
 /* What an earlier run of this agent has heard, and has on its disk: no life up to this one is served. */
 void rt_agent_kept_revoked(struct rt_agent *agent, const struct rt_key *key, uint64_t life, uint64_t now);
 
+/* What keep_drains() came to: 0 when it is on the disk, else a negative code. */
+void rt_agent_drains_reply(struct rt_agent *agent, int error, uint64_t now);
+/* An earlier run of this agent was told to drain, and not to end it. */
+void rt_agent_kept_drains(struct rt_agent *agent, uint64_t now);
+
 /* The sealer seals under another key from now on: guests get their tickets anew, within some seconds. */
 void rt_agent_rekeyed(struct rt_agent *agent, uint64_t now);
 
@@ -238,6 +247,7 @@ struct rt_agent_stats {
     uint64_t claiming;                  /* guests that have shown a token and are not served yet; not among `shaking` */
     uint64_t store_weak, store_unknown; /* checks of the store */
     uint64_t store_replicas;            /* that are connected to it */
+    bool drains;                        /* this host makes no new sessions */
 };
 void rt_agent_stats(const struct rt_agent *agent, struct rt_agent_stats *stats);
 

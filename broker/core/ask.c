@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "broker/core/ask.h"
 
+#include "broker/core/door.h"
 #include "broker/core/limits.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
@@ -15,6 +16,7 @@
 #include "session/core/msg.h"
 #include "session/core/msg_request.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,6 +65,11 @@ void rt_ag_request_refuse(struct rt_agent *agent, struct ag_link *link, uint64_t
     agent->reply->c = cls;
     agent->reply->m = rt_slice_text(text);
     rt_ag_ask_send(agent, link, request, agent->reply);
+}
+
+void rt_ag_by_whom(const struct ag_ask *ask, char reason[RT_TEXT_MAX])
+{
+    (void)snprintf(reason, RT_TEXT_MAX, "by %s", ask->link->peer->name + 1); /* behind the letter of its role */
 }
 
 void rt_ag_ask_finish(struct rt_agent *agent, struct ag_ask *ask, enum rt_class cls, const char *text)

@@ -31,20 +31,23 @@ enum ag_what {
     ASK_TAILS,
     ASK_KICK,
     ASK_REVOKE,
+    ASK_DRAIN,
     ASK_LIMITS,
     ASK_STORE,
     ASK_KINDS
 };
 
 struct ag_ask { /* a REQUEST without its answer */
-    struct rt_list in_link, in_session;
+    struct rt_list in_link;
+    struct rt_list in_session; /* show: of what it waits for; drain: agent.drain_asks */
     struct rt_timer timer;
     struct ag_fact fact; /* the store could not be asked */
     struct ag_link *link;
     struct ag_session *session; /* show with wait: told when somebody serves it */
     uint64_t request;
     uint32_t op;
-    uint8_t what; /* enum ag_what */
+    uint8_t what;  /* enum ag_what */
+    uint8_t drain; /* enum rt_drain */
     bool prefix, parked, expired;
     bool counts;  /* create: as one session of its link's tenant, until it is answered */
     bool awaited; /* show: the take of what is served here has been waited for */
@@ -72,6 +75,8 @@ struct ag_list {
 void rt_ag_request_refuse(struct rt_agent *agent, struct ag_link *link, uint64_t request, enum rt_class cls,
                           const char *text);
 void rt_ag_ask_free(struct rt_agent *agent, struct ag_ask *ask);
+/* Who has asked, for the log. */
+void rt_ag_by_whom(const struct ag_ask *ask, char reason[RT_TEXT_MAX]);
 /* Starts the ask's next store operation; when there is none, that is a fact. */
 void rt_ag_ask_store(struct rt_agent *agent, struct ag_ask *ask, struct rt_store_op *op);
 void rt_ag_ask_send(struct rt_agent *agent, struct ag_link *link, uint64_t request, const struct rt_reply_msg *reply);

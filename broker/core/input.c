@@ -45,6 +45,7 @@ static void list_agents(struct rt_agent *agent, struct rt_welcome_msg *msg)
             return;
         }
         out->host = rt_slice_text(row->host);
+        out->drains = row->drains;
         out->n_addr = row->n_addr;
         for (size_t k = 0; k < row->n_addr; k++) {
             out->addr[k] = rt_slice_text(row->addr[k]);
@@ -86,6 +87,7 @@ static void welcome_client(struct rt_agent *agent, struct ag_link *link)
     msg->v = RT_PROTOCOL_VERSION;
     msg->host = rt_slice_text(agent->config.host);
     msg->agents[0].host = msg->host;
+    msg->agents[0].drains = agent->drains;
     msg->agents[0].n_addr = agent->config.n_addr;
     for (size_t i = 0; i < agent->config.n_addr; i++) {
         msg->agents[0].addr[i] = rt_slice_text(agent->config.addr[i]);

@@ -82,7 +82,11 @@ struct rt_agent {
     bool store_up, census_done, stopping;
     uint64_t whole_at; /* the store is whole from here on; RT_NEVER: not known */
     uint64_t started;
-    bool taken; /* another agent goes by this host's name: nobody is served */
+    bool taken;          /* another agent goes by this host's name: nobody is served */
+    bool drains;         /* this host is to be left: no new sessions are made here */
+    bool drains_writing; /* with the disk, which has been given: */
+    bool drains_given;
+    struct rt_list drain_asks; /* ag_ask.in_session, that wait for the disk */
     /* hosts.c */
     struct ag_host **hosts; /* owned, in the order of the names */
     size_t n_hosts;

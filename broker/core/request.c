@@ -4,7 +4,6 @@
 
 #include "broker/core/ask.h"
 #include "broker/core/audit.h"
-#include "broker/core/door.h"
 #include "broker/core/end.h"
 #include "broker/core/hosts.h"
 #include "broker/core/limits.h"
@@ -51,6 +50,7 @@ static const struct {
     [ASK_TAILS] = {"tails", RT_STORE_TAILS, AG_MAY_READ, ROOM_PAGE},
     [ASK_KICK] = {"kick", RT_STORE_GET, AG_MAY_KICK, ROOM_RECORD},
     [ASK_REVOKE] = {"revoke", RT_STORE_REVOKE, AG_MAY_REVOKE, ROOM_RECORD},
+    [ASK_DRAIN] = {"drain", RT_STORE_HOST_ROW, AG_MAY_DRAIN, ROOM_RECORD},
     [ASK_LIMITS] = {"limits", RT_STORE_GET, AG_MAY_LOOK, ROOM_PAGE},
     [ASK_STORE] = {"store", RT_STORE_GET, AG_MAY_SEE_STORE, ROOM_PAGE},
 };
@@ -216,11 +216,6 @@ static void remove_reply(struct rt_agent *agent, struct ag_ask *ask, const struc
     }
 }
 
-static void by_whom(const struct ag_ask *ask, char reason[RT_TEXT_MAX])
-{
-    (void)snprintf(reason, RT_TEXT_MAX, "by %s", ask->link->peer->name + 1); /* behind the letter of its role */
-}
-
 static void revoke_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply)
 {
     struct rt_agent_event event = {.kind = RT_AGENT_REVOKED, .link = ask->link->id, .key = ask->key};
@@ -231,7 +226,7 @@ static void revoke_reply(struct rt_agent *agent, struct ag_ask *ask, const struc
         return;
     }
     event.life = reply->outcome.life;
-    by_whom(ask, reason);
+    rt_ag_by_whom(ask, reason);
     rt_ag_event(agent, &event, "", "", reason);
     rt_ag_revoked_note(agent, &ask->key, reply->outcome.life);
     rt_ag_made_drop(agent, &ask->key);
@@ -248,7 +243,7 @@ static bool kick(struct rt_agent *agent, struct ag_ask *ask)
     if (session == NULL || session->guest == NULL) {
         return false;
     }
-    by_whom(ask, reason);
+    rt_ag_by_whom(ask, reason);
     rt_ag_session_event(agent, RT_AGENT_KICKED, session, ask->link, "", "", reason);
     rt_ag_link_close(agent, session->guest, "kicked");
     rt_ag_ask_finish(agent, ask, RT_CLASS_OK, "");
@@ -305,6 +300,9 @@ void rt_ag_ask_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt
     case ASK_LIMITS:
         rt_ag_ask_limits_reply(agent, ask, reply);
         break;
+    case ASK_DRAIN:
+        rt_ag_ask_drain_reply(agent, ask, reply);
+        break;
     case ASK_TAILS:
     case ASK_STORE:
     case ASK_KINDS:
@@ -334,15 +332,17 @@ static int prepare(struct ag_ask *ask, const struct rt_request_msg *msg, struct 
     bool qualified = true, of_all = ask->what == ASK_LIST || ask->what == ASK_LIMITS;
 
     op->kind = asks[ask->what].op;
-    if (ask->what == ASK_HOSTS || ask->what == ASK_STORE || (of_all && msg->cid.size == 0)) {
+    if (ask->what == ASK_HOSTS || ask->what == ASK_STORE || ask->what == ASK_DRAIN ||
+        (of_all && msg->cid.size == 0)) {
         rt_slice_copy(rt_slice_text(ag_link_who(ask->link)), ask->key.tenant, sizeof(ask->key.tenant));
     } else if (rt_ag_key(ask->link, name_of(ask, msg->cid), &ask->key, &qualified) != 0) {
         return RT_EINVAL;
     }
     ask->prefix = msg->prefix;
     ask->local = msg->local;
+    ask->drain = (uint8_t)msg->drain;
     rt_slice_copy(msg->vm, ask->vm, sizeof(ask->vm));
-    if (ask->what == ASK_LIST) {
+    if (ask->what == ASK_LIST || ask->what == ASK_DRAIN) {
         rt_slice_copy(msg->host, ask->host, sizeof(ask->host));
     }
     if (!qualified && ask->what == ASK_SHOW) {
@@ -363,7 +363,7 @@ static bool answered_here(struct rt_agent *agent, struct ag_ask *ask)
 {
     switch (ask->what) {
     case ASK_CREATE:
-        return !count_create(agent, ask);
+        return rt_ag_ask_elsewhere(agent, ask) || !count_create(agent, ask);
     case ASK_KICK:
         return kick(agent, ask);
     case ASK_LIST:
@@ -372,6 +372,8 @@ static bool answered_here(struct rt_agent *agent, struct ag_ask *ask)
         }
         rt_ag_ask_list_own(agent, ask);
         return true;
+    case ASK_DRAIN:
+        return rt_ag_ask_drain(agent, ask);
     case ASK_LIMITS:
         return rt_ag_ask_limits(agent, ask);
     case ASK_STORE:

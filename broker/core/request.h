@@ -64,6 +64,19 @@ void rt_ag_name_host(const struct rt_agent *agent, const struct ag_link *link, c
                      struct rt_reply_msg *out);
 void rt_ag_ask_hosts_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply);
 
+/* As this client is told it. */
+void rt_ag_fill_host(const struct rt_agent *agent, const struct ag_link *link, const struct rt_store_host *in,
+                     struct rt_registry_msg *out);
+
+/* request_drain.c */
+/* Whether it is answered, or waits for the disk, without the store. */
+bool rt_ag_ask_drain(struct rt_agent *agent, struct ag_ask *ask);
+void rt_ag_ask_drain_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply);
+/* What the disk has come to with what it was given. */
+void rt_ag_drains_written(struct rt_agent *agent, int error);
+/* A create, where this host drains: it is refused, and told who may be asked. False: it does not. */
+bool rt_ag_ask_elsewhere(struct rt_agent *agent, struct ag_ask *ask);
+
 /* waiting.c */
 void rt_ag_request(struct rt_agent *agent, struct ag_link *link, uint64_t request, const uint8_t *data, size_t size);
 /* The link may have room for more answers: what waits for that goes on. */

@@ -29,9 +29,8 @@ static enum rt_host_state host_state(const struct rt_agent *agent, const char *h
     return RT_HOST_UNKNOWN;
 }
 
-/* As this client is told it. */
-static void fill_host(const struct rt_agent *agent, const struct ag_link *link, const struct rt_store_host *in,
-                      struct rt_registry_msg *out)
+void rt_ag_fill_host(const struct rt_agent *agent, const struct ag_link *link, const struct rt_store_host *in,
+                     struct rt_registry_msg *out)
 {
     out->host = rt_slice_text(in->host);
     out->n_addr = in->n_addr;
@@ -42,6 +41,7 @@ static void fill_host(const struct rt_agent *agent, const struct ag_link *link, 
     out->seq = in->seq;
     out->age = in->age_ms;
     out->state = host_state(agent, in->host);
+    out->drains = in->drains;
     out->untold = !rt_ag_may(link, AG_MAY_ALL_TENANTS);
     out->sessions = out->untold ? 0 : in->sessions;
 }
@@ -55,7 +55,7 @@ void rt_ag_name_host(const struct rt_agent *agent, const struct ag_link *link, c
         return;
     }
     if (known != NULL) {
-        fill_host(agent, link, &known->row, &out->hosts[out->n_hosts]);
+        rt_ag_fill_host(agent, link, &known->row, &out->hosts[out->n_hosts]);
     } else {
         out->hosts[out->n_hosts].host = rt_slice_text(host);
     }
@@ -72,7 +72,7 @@ static void hosts_known(struct rt_agent *agent, struct ag_ask *ask)
 
         memset(out, 0, sizeof(*out));
         for (; at < agent->n_hosts && out->n_hosts < RT_HOSTS_PAGE; at++) {
-            fill_host(agent, ask->link, &agent->hosts[at]->row, &out->hosts[out->n_hosts++]);
+            rt_ag_fill_host(agent, ask->link, &agent->hosts[at]->row, &out->hosts[out->n_hosts++]);
         }
         out->more = at < agent->n_hosts;
         rt_ag_ask_send(agent, ask->link, ask->request, out);
@@ -95,7 +95,7 @@ void rt_ag_ask_hosts_reply(struct rt_agent *agent, struct ag_ask *ask, const str
     }
     memset(out, 0, sizeof(*out));
     for (size_t i = 0; i < reply->n_hosts && i < RT_HOSTS_PAGE; i++) {
-        fill_host(agent, ask->link, &reply->hosts[i], &out->hosts[out->n_hosts++]);
+        rt_ag_fill_host(agent, ask->link, &reply->hosts[i], &out->hosts[out->n_hosts++]);
     }
     out->more = reply->next[0] != '\0';
     rt_ag_ask_send(agent, ask->link, ask->request, out);

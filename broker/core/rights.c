@@ -12,7 +12,7 @@
 #define VIEWER (MAY(AG_MAY_LOOK) | MAY(AG_MAY_LIST) | MAY(AG_MAY_SEE_HOSTS) | MAY(AG_MAY_READ))
 #define OPERATOR                                                                                                       \
     (MAY(AG_MAY_LOOK) | MAY(AG_MAY_LIST) | MAY(AG_MAY_SEE_HOSTS) | MAY(AG_MAY_KICK) | MAY(AG_MAY_REVOKE) |             \
-     MAY(AG_MAY_SEE_STORE) | MAY(AG_MAY_ALL_TENANTS))
+     MAY(AG_MAY_DRAIN) | MAY(AG_MAY_SEE_STORE) | MAY(AG_MAY_ALL_TENANTS))
 
 static const struct {
     const char *name; /* with its article */
@@ -37,6 +37,7 @@ static const char *const deeds[AG_RIGHTS] = {
     [AG_MAY_HOLD] = "hold output back",
     [AG_MAY_KICK] = "kick a container's guest",
     [AG_MAY_REVOKE] = "revoke containers",
+    [AG_MAY_DRAIN] = "drain hosts",
     [AG_MAY_SEE_STORE] = "look at the store",
     [AG_MAY_ALL_TENANTS] = "name other tenants",
 };

@@ -24,6 +24,7 @@ enum ag_right {
     AG_MAY_HOLD,        /* output back that it has not read */
     AG_MAY_KICK,        /* a guest off its link */
     AG_MAY_REVOKE,      /* a container */
+    AG_MAY_DRAIN,       /* a host */
     AG_MAY_SEE_STORE,   /* where the session store is, and what is weak there */
     AG_MAY_ALL_TENANTS, /* names a container by its tenant */
     AG_RIGHTS,

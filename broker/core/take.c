@@ -190,7 +190,8 @@ static void claimed(struct rt_agent *agent, struct ag_session *session, struct a
 
     session->claimed = session->taken = true;
     agent->stats.claims++;
-    rt_ag_session_event(agent, RT_AGENT_CLAIMED, session, link, "", link->claim->draining ? "draining" : "running", "");
+    rt_ag_session_event(agent, RT_AGENT_CLAIMED, session, link, "", link->claim->draining ? "draining" : "running",
+                        agent->drains ? "this host drains" : "");
     free(link->claim);
     link->claim = NULL;
     rt_ag_session_fact(agent, session, AG_SESSION_KNOWN);

@@ -17,6 +17,7 @@
     X(cli_signal)                                                                                                      \
     X(cli_kick)                                                                                                        \
     X(cli_revoke)                                                                                                      \
+    X(cli_drain)                                                                                                       \
     X(cli_resolve)                                                                                                     \
     X(cli_ls)                                                                                                          \
     X(cli_show)                                                                                                        \

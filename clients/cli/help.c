@@ -67,8 +67,7 @@ static void help_program(struct rt_help *help)
                            (*command)->summary);
         }
     }
-    rt_help_printf(help, "%s\nCOMMAND --help shows more; --version is this program's. All commands have:\n",
-                   cli_cid.help);
+    rt_help_printf(help, "COMMAND --help shows more; --version is this program's. All commands have:\n");
     rt_help_option(help, &cli_agent);
 }
 

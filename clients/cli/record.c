@@ -372,7 +372,7 @@ static const char *host_state(const struct retether_host *host)
 {
     switch (host->state) {
     case RETETHER_HOST_ALIVE:
-        return "alive";
+        return host->draining ? "draining" : "alive";
     case RETETHER_HOST_DEAD:
         return "dead";
     case RETETHER_HOST_UNKNOWN:
@@ -395,6 +395,7 @@ void cli_host_json(struct cli_text *out, const struct retether_host *host)
     cli_json_open(out);
     cli_json_text(out, "host", host->name);
     cli_json_text(out, "state", host_state(host));
+    cli_json_bool(out, "draining", host->draining);
     cli_json_number(out, "age_ms", host->age_ms);
     cli_json_number_or_null(out, "sessions", !host->sessions_untold, host->sessions);
     cli_json_text(out, "version", host->version);
@@ -410,9 +411,9 @@ void cli_host_row(struct cli_table *out, const struct retether_host *host)
 
     cli_table_add(out, CLI_PLAIN, host->name);
     cli_table_add(out,
-                  host->state == RETETHER_HOST_ALIVE  ? CLI_GREEN
-                  : host->state == RETETHER_HOST_DEAD ? CLI_RED
-                                                      : CLI_PLAIN,
+                  host->state == RETETHER_HOST_DEAD                       ? CLI_RED
+                  : host->state == RETETHER_HOST_ALIVE && !host->draining ? CLI_GREEN
+                                                                          : CLI_PLAIN,
                   host_state(host));
     cli_age_text(host->age_ms, cell, sizeof(cell));
     cli_table_add(out, CLI_PLAIN, cell);

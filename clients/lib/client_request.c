@@ -387,3 +387,11 @@ int retether_kick(struct retether_client *client, const char *container, retethe
 
     return ask(client, &msg, cb, ctx);
 }
+
+int retether_drain(struct retether_client *client, const char *host, enum retether_drain what, retether_reply_cb cb,
+                   void *ctx)
+{
+    struct rt_request_msg msg = {.op = rt_slice_text("drain"), .host = text_or_none(host), .drain = what};
+
+    return ask(client, &msg, cb, ctx);
+}

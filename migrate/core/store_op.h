@@ -112,6 +112,7 @@ struct rt_store_host {
     uint64_t seq;
     uint64_t age_ms; /* since its last heartbeat, by the store's clock: for people */
     uint64_t sessions;
+    bool drains;           /* makes no new sessions */
     struct rt_id instance; /* of the agent that wrote it */
 };
 

@@ -74,7 +74,7 @@ RT_MUST_CHECK int rt_store_parse_row(const char *host, size_t host_size, const c
 /* Takes the addresses out of a row that mean nothing on this machine, as they are another's unix sockets or loopback.
  */
 void rt_store_reachable(const char *machine, struct rt_store_host *row);
-/* The part of a row that the agent writes: sessions, version, machine, addresses. Returns its size. */
+/* The part of a row that the agent writes: sessions, version, machine, drains, addresses. Returns its size. */
 size_t rt_store_format_row(const struct rt_store_host *host, char out[RT_STORE_ROW_MAX]);
 /* A message on RT_STORE_HOSTS_CHANNEL: the host's name, then its row. */
 RT_MUST_CHECK int rt_store_parse_host(const char *text, size_t size, struct rt_store_news *news);

@@ -4,9 +4,9 @@
 -- The hosts. The second part of functions.lua, whose names it uses.
 
 -- The registry: rt:{reg}:rows, a row for each host, and rt:{reg}:names, the hosts' names in their order. A row:
--- instance, seq, time (ms), then what the agent gave (sessions, version, addresses), one a line. The time is for
--- people, and for rows that nobody has written for TTL_MS: who lives is judged by the sequence, by who looks
--- (migrate/core/watch.h).
+-- instance, seq, time (ms), then what the agent gave (sessions, version, machine, whether it drains, addresses), one a
+-- line. The time is for people, and for rows that nobody has written for TTL_MS: who lives is judged by the sequence,
+-- by who looks (migrate/core/watch.h).
 
 local function parse_row(row)
     local instance, seq, at = string.match(row or '', '^(%x+)\n(%d+)\n(%d+)\n')
@@ -25,7 +25,7 @@ local function birth(key, candidate, run, now)
     return mark, at
 end
 
--- What others remember of a row: version and addresses.
+-- What others remember of a row: version, whether the host drains, and addresses.
 local function told_of(payload)
     return string.match(payload or '', '^%d+\n(.*)$')
 end

@@ -265,9 +265,10 @@ int rt_store_submit(struct rt_store *store, const struct rt_store_op *op)
     return 0;
 }
 
-void rt_store_set_sessions(struct rt_store *store, uint64_t sessions)
+void rt_store_set_self(struct rt_store *store, uint64_t sessions, bool drains)
 {
     store->self.sessions = sessions;
+    store->self.drains = drains;
 }
 
 static void heart_cb(uv_timer_t *timer)

@@ -176,8 +176,8 @@ void rt_store_start(struct rt_store *store);
  *   cursor. */
 RT_MUST_CHECK int rt_store_submit(struct rt_store *store, const struct rt_store_op *op);
 
-/* How many sessions this agent serves, for its row in the registry. */
-void rt_store_set_sessions(struct rt_store *store, uint64_t sessions);
+/* How many sessions this agent serves, and whether its host drains, for its row in the registry. */
+void rt_store_set_self(struct rt_store *store, uint64_t sessions, bool drains);
 
 /* Ends it all: replies owed come with RT_ECANCELED from within; the struct is free in `closed`. From any callback. */
 void rt_store_stop(struct rt_store *store, void (*closed)(struct rt_store *store));

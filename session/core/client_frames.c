@@ -26,7 +26,11 @@
 static void learn_all(struct rt_client *client, const struct rt_welcome_msg *msg)
 {
     for (size_t i = 0; i < msg->n_agents; i++) {
-        (void)rt_client_learn(client, msg->agents[i].host, msg->agents[i].addr, msg->agents[i].n_addr);
+        int slot = rt_client_learn(client, msg->agents[i].host, msg->agents[i].addr, msg->agents[i].n_addr);
+
+        if (slot != RT_NO_SLOT) {
+            client->links[slot].drains = msg->agents[i].drains;
+        }
     }
 }
 

@@ -136,6 +136,7 @@ static int make_slot(struct rt_client *client)
     link->n_addr = 0;
     link->host[0] = '\0';
     link->configured = false;
+    link->drains = false;
     link->failures = 0;
     link->refused = 0;
     link->backoff = 0;
@@ -185,6 +186,15 @@ int rt_client_learn(struct rt_client *client, struct rt_slice host, const struct
     return slot;
 }
 
+/* The one that may be dialled sooner; of two that may be now, one that does not drain. */
+static bool is_better(const struct rt_client *client, const struct rt_clink *link, const struct rt_clink *than)
+{
+    if (link->retry_at <= client->now && than->retry_at <= client->now && link->drains != than->drains) {
+        return than->drains;
+    }
+    return link->retry_at < than->retry_at;
+}
+
 int rt_client_candidate(const struct rt_client *client, int except, unsigned turn)
 {
     int best = RT_NO_SLOT;
@@ -194,7 +204,7 @@ int rt_client_candidate(const struct rt_client *client, int except, unsigned tur
         if (link->n_addr == 0 || slot == except || rt_clink_live(link)) {
             continue;
         }
-        if (best == RT_NO_SLOT || link->retry_at < client->links[best].retry_at) {
+        if (best == RT_NO_SLOT || is_better(client, link, &client->links[best])) {
             best = slot;
         }
     }

@@ -45,6 +45,7 @@ struct rt_clink { /* an agent known (n_addr > 0) and the link to it */
     char host[RT_HOST_MAX + 1];   /* "" until it is known */
     bool guessed;                 /* dialled at addr[0] as given, where `host` was before */
     char proved[RT_HOST_MAX + 1]; /* of which host the far end has shown a certificate, or "" */
+    bool drains;                  /* its host is to be left: others are asked rather */
     bool disproved;               /* with the HANGUP: WELCOME has named another one */
     unsigned refs;                /* attachments and requests that name this slot */
     uint64_t unused_since;        /* valid while refs is 0 */

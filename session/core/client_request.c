@@ -21,7 +21,8 @@
  * sent: it may have happened; a remove or a revoke is, as a second one does no more than the first. Each that was sent
  * once and has no answer fails with RT_EUNKNOWN. Tails may lie on another host's disk: its agent is asked once, and
  * where that fails the first answer, which has the status, is the answer. So it is with the limits of a container that
- * another host serves. A kick goes on to the host that serves the guest in the same way; there its answer counts. */
+ * another host serves, and with a create that an agent has refused because its host drains. A kick goes on to the host
+ * that serves the guest in the same way, a drain to the host that it is about; there its answer counts. */
 
 static struct rt_creq *request_of(struct rt_list *node)
 {
@@ -59,7 +60,7 @@ static void fail(struct rt_client *client, struct rt_creq *req, int error)
     if (req->changes && (req->phase != RT_CREQ_WAITS || req->lost != RT_NO_SLOT) && error != RT_EPROTO) {
         error = RT_EUNKNOWN;
     }
-    if (kept != NULL) {
+    if (kept != NULL && error != RT_EUNKNOWN) {
         error = rt_msg_decode(RT_MSG_REPLY, kept, req->kept_size, &reply, NULL, 0);
     } else if (error == RT_ECONN && link != NULL) {
         error = 0;
@@ -84,7 +85,16 @@ static bool hopeless(const struct rt_client *client)
     return true;
 }
 
-/* A live agent in turn, rather not where it was lost, nor one whose link may be dead; else one to dial. */
+/* Whether it is rather asked there: not where it was lost, nor one that drains. */
+static bool is_rather(const struct rt_client *client, const struct rt_creq *req, int slot, int than)
+{
+    if (than == RT_NO_SLOT || than == req->lost) {
+        return true;
+    }
+    return slot != req->lost && client->links[than].drains && !client->links[slot].drains;
+}
+
+/* A live agent in turn, rather none whose link may be dead; else one to dial. */
 static void place(struct rt_client *client, struct rt_creq *req)
 {
     int found = RT_NO_SLOT, suspect = RT_NO_SLOT;
@@ -93,7 +103,7 @@ static void place(struct rt_client *client, struct rt_creq *req)
         const struct rt_clink *link = &client->links[slot];
         if (link->state == RT_CLINK_SUSPECT) {
             suspect = slot;
-        } else if (link->state == RT_CLINK_LIVE && (found == RT_NO_SLOT || found == req->lost)) {
+        } else if (link->state == RT_CLINK_LIVE && is_rather(client, req, slot, found)) {
             found = slot;
         }
     }
@@ -134,6 +144,7 @@ int rt_client_request(struct rt_client *client, const struct rt_request_msg *req
                                        rt_slice_equal(request->op, rt_slice_text("revoke")),
                             .tails = rt_slice_equal(request->op, rt_slice_text("tails")),
                             .kick = rt_slice_equal(request->op, rt_slice_text("kick")),
+                            .drain = rt_slice_equal(request->op, rt_slice_text("drain")),
                             .limits = rt_slice_equal(request->op, rt_slice_text("limits")),
                             .size = (size_t)size};
     memcpy(req->payload, buf, req->size);
@@ -219,21 +230,26 @@ size_t rt_creq_put(struct rt_client *client, int slot, uint8_t *out, size_t cap)
     return used;
 }
 
-/* Whether the answer names the host that has the tails, or the guest, and it is asked now. One with limits names the
- * agent that has answered before that host. */
+/* Whether the answer names the host that has the tails, or the guest, or does not drain, and it is asked now. One with
+ * limits, and one to a drain, names the agent that has answered before that host. */
 static bool lead(struct rt_client *client, struct rt_creq *req, const struct rt_reply_msg *reply,
                  const uint8_t *payload, size_t size)
 {
-    size_t before = req->limits;
+    size_t before = req->limits || req->drain;
     const struct rt_registry_msg *host = &reply->hosts[before];
-    if (!(req->tails || req->kick || req->limits) || req->led || reply->more || reply->n_hosts != before + 1) {
+    bool refused = req->create && reply->c == RT_CLASS_RETRY_LATER;
+    if (!(req->tails || req->kick || req->drain || req->limits || refused) || req->led || reply->more ||
+        reply->n_hosts != before + 1) {
         return false;
+    }
+    if (refused) {
+        client->links[req->slot].drains = true;
     }
     int slot = rt_client_learn(client, host->host, host->addr, host->n_addr);
     if (slot == RT_NO_SLOT || slot == req->slot) {
         return false;
     }
-    if (!req->kick) {
+    if (!req->kick && !req->drain) {
         req->kept = malloc(size);
         if (req->kept == NULL) {
             return false;
@@ -264,7 +280,7 @@ void rt_creq_reply(struct rt_client *client, int slot, uint64_t id, const uint8_
     if (error == 0 && !rt_may_say(RT_SAY_REPLY, reply.c)) {
         error = RT_EPROTO;
     }
-    if (error != 0 || (req->kept != NULL && reply.c != RT_CLASS_OK)) {
+    if (error != 0 || (req->kept != NULL && !req->create && reply.c != RT_CLASS_OK)) {
         fail(client, req, error);
         return;
     }

@@ -16,6 +16,7 @@ struct rt_host_msg {
     struct rt_slice host;
     struct rt_slice addr[RT_ADDRS_MAX];
     size_t n_addr;
+    bool drains; /* is to be left: another one is asked rather */
 };
 
 struct rt_hello_msg {

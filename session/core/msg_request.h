@@ -12,6 +12,9 @@
 
 /* Requests of clients, and the rows of their replies. */
 
+/* What `drain` is to do. */
+enum rt_drain { RT_DRAIN_LOOK, RT_DRAIN_ON, RT_DRAIN_OFF };
+
 struct rt_request_msg {
     struct rt_slice op, cid, label;
     uint64_t ring; /* bytes */
@@ -24,6 +27,7 @@ struct rt_request_msg {
     uint64_t older;  /* ms */
     uint64_t page;   /* records */
     struct rt_slice after;
+    uint64_t drain; /* enum rt_drain */
 };
 
 struct rt_move_msg {
@@ -56,6 +60,7 @@ struct rt_registry_msg {
     uint64_t state; /* enum rt_host_state */
     uint64_t sessions;
     bool untold; /* how many sessions */
+    bool drains; /* is to be left: it makes no new sessions */
 };
 
 /* What somebody may have at the agent that was asked, and has. */

@@ -76,6 +76,7 @@ static const struct rt_msg_field hello[] = {
 static const struct rt_msg_field agent[] = {
     STR(ALWAYS, rt_host_msg, host, RT_HOST_MAX),
     STRS(ALWAYS, rt_host_msg, addr, RT_ADDR_MAX),
+    BOOL(NEVER, rt_host_msg, drains),
 };
 static const struct rt_msg_table agent_table = SUB_TABLE(rt_host_msg, agent);
 
@@ -242,6 +243,7 @@ static const struct rt_msg_field request[] = {
     INT(NEVER, rt_request_msg, older),
     INT(NEVER, rt_request_msg, page),
     STR(NEVER, rt_request_msg, after, RT_PLACE_MAX),
+    UP_TO(NEVER, rt_request_msg, drain, RT_DRAIN_OFF),
 };
 
 static const struct rt_msg_field hist[] = {
@@ -281,6 +283,7 @@ static const struct rt_msg_field registry[] = {
     UP_TO(ALWAYS, rt_registry_msg, state, RT_HOST_DEAD),
     INT(ALWAYS, rt_registry_msg, sessions),
     BOOL(NEVER, rt_registry_msg, untold),
+    BOOL(NEVER, rt_registry_msg, drains),
 };
 static const struct rt_msg_table registry_table = SUB_TABLE(rt_registry_msg, registry);
 

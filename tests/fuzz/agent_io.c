@@ -128,6 +128,10 @@ static void revoked_answer(void)
 void world_disk_answer(void)
 {
     revoked_answer();
+    if (world.drains_writing) {
+        world.drains_writing = false;
+        rt_agent_drains_reply(world.agent, world.disk_full ? RT_EIO : 0, world.now);
+    }
     size_t i;
     uint32_t id;
     int error = 0;
@@ -171,6 +175,15 @@ static void io_drop_revoked(void *ctx, const struct rt_key *key, uint64_t life)
 {
     (void)ctx;
     FUZZ_CHECK(life > 0 && life < rt_ag_revoked(world.agent, key));
+}
+
+static int io_keep_drains(void *ctx, bool drains)
+{
+    (void)ctx;
+    (void)drains;
+    FUZZ_CHECK(!world.drains_writing);
+    world.drains_writing = true;
+    return 0;
 }
 
 /* Sealing is a plain copy, so that the fuzzer can make any ticket; what the seal keeps out is fuzz_token's matter. */
@@ -223,6 +236,7 @@ void world_new(uint8_t options)
     config.io.drop_end = io_drop_end;
     config.io.keep_revoked = io_keep_revoked;
     config.io.drop_revoked = io_drop_revoked;
+    config.io.keep_drains = io_keep_drains;
     world.agent = rt_agent_new(&config, world.now);
     FUZZ_CHECK(world.agent != NULL);
     for (unsigned i = 0; i < WORLD_PEERS; i++) {

@@ -42,7 +42,7 @@ struct world {
     unsigned feeding; /* the peer whose input is under way */
     size_t cut;       /* the next bytes come in two parts, the first of this size; 0: whole */
     bool cut_off;     /* the link is lost between them */
-    bool disk_full, refusing;
+    bool disk_full, refusing, drains_writing;
     struct rt_store_op ops[WORLD_OPS];
     size_t n_ops;
     uint64_t answered; /* id of the last operation answered */

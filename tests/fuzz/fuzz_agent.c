@@ -253,7 +253,8 @@ static void channel_frame(struct fuzz_in *in)
 
 static void request(unsigned p, struct fuzz_in *in)
 {
-    static const char *const ops[] = {"show", "list", "create", "remove", "hosts", "tails", "kick", "revoke", "none"};
+    static const char *const ops[] = {"show",  "list", "create", "remove", "hosts",
+                                      "tails", "kick", "revoke", "none",   "drain"};
     const char *op = ops[fuzz_byte(in) % (sizeof(ops) / sizeof(ops[0]))];
     struct rt_request_msg msg = {.op = rt_slice_text(op), .cid = name_of(fuzz_byte(in))};
     uint8_t what = fuzz_byte(in);
@@ -263,6 +264,8 @@ static void request(unsigned p, struct fuzz_in *in)
     msg.wait = what & 8 ? fuzz_number(in) * 64 : 0;
     msg.ring = what & 16 ? fuzz_number(in) : 0;
     msg.vm = what & 32 ? rt_slice_text("vm") : msg.vm;
+    msg.drain = what & 3;
+    msg.drain = msg.drain > RT_DRAIN_OFF ? RT_DRAIN_LOOK : msg.drain;
     if (what & 64) {
         static const char *const places[] = {"", "7 h h", "7 h0 acme/a", "7 h0 other/a", "7  ", "h"};
         msg.page = fuzz_byte(in);

@@ -455,7 +455,7 @@ size_t redis_server_push(struct fuzz_in *in, const char **out)
     if (what & 8) {
         add_bytes(fuzz_bytes(in));
     } else if (what & 1) {
-        (void)snprintf(message, sizeof(message), "h%u\n" MARK "\n%u\n500\n3\n1.0\nm\ntls:10.0.0.1:7401\n",
+        (void)snprintf(message, sizeof(message), "h%u\n" MARK "\n%u\n500\n3\n1.0\nm\n0\ntls:10.0.0.1:7401\n",
                        what >> 1 & 3U, (unsigned)fuzz_number(in));
         add_text(message);
     } else {

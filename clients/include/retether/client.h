@@ -326,6 +326,7 @@ struct retether_host {
     uint64_t sequence, age_ms;
     uint64_t sessions; /* of all tenants; operators alone are told it: */
     bool sessions_untold;
+    bool draining; /* it is to be left: no new sessions are made there */
     enum retether_host_state state;
 };
 
@@ -454,6 +455,14 @@ int retether_tails(struct retether_client *client, const char *container, reteth
  * no guest is connected. OK with a host in the answer: it was not done, as that host serves it and could not be asked.
  */
 int retether_kick(struct retether_client *client, const char *container, retether_reply_cb cb, void *ctx);
+enum retether_drain { RETETHER_DRAIN_LOOK, RETETHER_DRAIN_ON, RETETHER_DRAIN_OFF };
+
+/* For operators: has a host drained, also behind a restart of its agent, or no more. No new sessions are made there,
+ * and clients rather ask the agents of others; whoever runs there, is attached there or comes there is served as
+ * before. OK with a host in the answer: that host drains now as it says, and serves so many sessions. A second one: it
+ * was not done, as that host could not be asked. NOT_FOUND: there is no such host. DENIED for other roles. */
+int retether_drain(struct retether_client *client, const char *host, enum retether_drain what, retether_reply_cb cb,
+                   void *ctx);
 /* For operators: no token and no ticket that there is by now of this container is good any more, at any agent. Its
  * guest is turned away for good, and what is attached is told DENIED. Its name may be created anew at once. container:
  * "TENANT/CID". DENIED for other roles. */

@@ -314,7 +314,7 @@ void open_host(struct host *host)
     }
     host->open = true;
     load.n_open++;
-    rt_store_set_sessions(&host->store, (load.n_sessions - of + load.n_hosts - 1) / load.n_hosts);
+    rt_store_set_self(&host->store, (load.n_sessions - of + load.n_hosts - 1) / load.n_hosts, false);
     rt_store_start(&host->store);
 }
 

@@ -366,7 +366,7 @@ static void test_json_fields(void **state)
          "processes processes_exited processes_more attachments attachments_more limits"},
         {{"retether", "moves", "--json", "epsilon"}, "container host life epoch at"},
         {{"retether", "resolve", "--json", "epsilon"}, "container state host life epoch addresses local"},
-        {{"retether", "hosts", "--json"}, "host state age_ms sessions version sequence addresses"},
+        {{"retether", "hosts", "--json"}, "host state draining age_ms sessions version sequence addresses"},
         {{"retether", "hosts", "--limits", "--json"}, "host setting tenant has most refused"},
         {{"retether", "create", "--json", "zeta"}, "container token"},
         {{"retether", "signal", "epsilon", "KILL"}, ""},

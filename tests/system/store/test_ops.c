@@ -339,7 +339,7 @@ static void test_hosts(void **state)
     uint64_t seq;
 
     (void)state;
-    rt_store_set_sessions(&b->store, 42);
+    rt_store_set_self(&b->store, 42, false);
     run_for(1200);
     assert_int_equal(submit(a, &op), 0);
     assert_int_equal(a->reply.n_hosts, 2);
@@ -394,7 +394,7 @@ static void test_hosts(void **state)
 static void set_row(redisContext *context, unsigned i, const char *at)
 {
     freeReplyObject(redisCommand(context, "HSET rt:{reg}:rows h%04u %s%s%s", i, "00112233445566778899aabbccddeeff\n3\n",
-                                 at, "\n12\n0.1\nm\ntcp:192.0.2.7:7401\n"));
+                                 at, "\n12\n0.1\nm\n0\ntcp:192.0.2.7:7401\n"));
     freeReplyObject(redisCommand(context, "ZADD rt:{reg}:names 0 h%04u", i));
 }
 

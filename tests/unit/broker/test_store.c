@@ -224,7 +224,7 @@ static bool knows_hostb(void *ctx)
 /* Other agents appear in what clients are told with the registry's rows; rows that are none do not. */
 static void test_peers(void **state)
 {
-    static const char row[] = FAKE_OTHER "\n3\n999900\n12\n0.1\nm\ntcp:192.0.2.7:7401\n";
+    static const char row[] = FAKE_OTHER "\n3\n999900\n12\n0.1\nm\n0\ntcp:192.0.2.7:7401\n";
     static char page[512];
     bool known = true;
 

@@ -143,6 +143,27 @@ void fx_disk_revoked(struct fx *fx, int error)
     }
 }
 
+static int io_keep_drains(void *ctx, bool drains)
+{
+    struct fx *fx = ctx;
+
+    if (fx->disk_busy) {
+        return RT_ENOMEM;
+    }
+    assert_false(fx->drains_writing);
+    fx->drains_writing = true;
+    fx->drains_given = drains;
+    return 0;
+}
+
+void fx_disk_drains(struct fx *fx, int error)
+{
+    assert_true(fx->drains_writing);
+    fx->drains_writing = false;
+    fx->drains_on_disk = error == 0 ? fx->drains_given : fx->drains_on_disk;
+    rt_agent_drains_reply(fx->agent, error, fx->now);
+}
+
 static int seal(void *ctx, const struct rt_ticket *ticket, uint8_t *out, size_t cap)
 {
     struct rt_ticket named = *ticket;
@@ -193,6 +214,7 @@ void fx_init(struct fx *fx)
     config.io.drop_end = io_drop_end;
     config.io.keep_revoked = io_keep_revoked;
     config.io.drop_revoked = io_drop_revoked;
+    config.io.keep_drains = io_keep_drains;
     fx->agent = rt_agent_new(&config, fx->now);
     if (fx->agent == NULL) {
         return;

@@ -80,9 +80,11 @@ struct fx {
     } revoking[AG_REVOKED_WRITING_MAX]; /* writes under way */
     size_t n_revoking;
     struct fx_revoked revoked_kept, revoked_dropped; /* the newest */
-    char keeper[RT_HOST_MAX + 1];                    /* of the tails, as the store has it */
-    bool unsure, doubtful; /* ENDs are taken, and not by all replicas; no majority names the server */
-    bool lone;             /* of an unsure END: nor by all replicas that are connected */
+    bool drains_given, drains_writing;               /* to the disk, which has not answered */
+    bool drains_on_disk;
+    char keeper[RT_HOST_MAX + 1]; /* of the tails, as the store has it */
+    bool unsure, doubtful;        /* ENDs are taken, and not by all replicas; no majority names the server */
+    bool lone;                    /* of an unsure END: nor by all replicas that are connected */
     uint32_t writes[FX_WRITES];
     size_t n_writes; /* under way */
     uint8_t id_seed;
@@ -101,6 +103,8 @@ void fx_answer_one(struct fx *fx, int error); /* only the oldest; error 0: as th
 void fx_disk(struct fx *fx, int error);       /* the disk has done, or has failed to do, what it was given */
 /* The same of what is revoked: only what was under way when this was called. */
 void fx_disk_revoked(struct fx *fx, int error);
+/* The same of whether the host drains. */
+void fx_disk_drains(struct fx *fx, int error);
 void fx_up(struct fx *fx, bool fresh, bool whole);
 void fx_down(struct fx *fx);
 /* The registry has a row of it from now on, in the order of the names: its notice is heard, or it stands still. */

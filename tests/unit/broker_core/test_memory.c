@@ -121,8 +121,17 @@ static void start(struct script *s)
     memset(s, 0, sizeof(*s));
     s->now = 1;
     memcpy(config.host, "here", 5);
-    config.io = (struct rt_agent_io){s,       io_send,     io_close,    io_store,        io_event,   io_random,
-                                     io_wall, io_keep_end, io_drop_end, io_keep_revoked, io_drop_end};
+    config.io = (struct rt_agent_io){.ctx = s,
+                                     .send = io_send,
+                                     .close = io_close,
+                                     .store = io_store,
+                                     .event = io_event,
+                                     .random = io_random,
+                                     .wall_ms = io_wall,
+                                     .keep_end = io_keep_end,
+                                     .drop_end = io_drop_end,
+                                     .keep_revoked = io_keep_revoked,
+                                     .drop_revoked = io_drop_end};
     config.sealer.seal = seal;
     config.sealer.open = open_ticket;
     s->agent = rt_agent_new(&config, s->now);

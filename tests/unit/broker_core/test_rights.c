@@ -51,6 +51,7 @@ static void test_requests(void **state)
         {"tails",
          {NULL, NULL, "an operator may not read what containers say, unless access.operators_read is set", NULL}},
         {"revoke", {"a vch may not revoke containers", "a viewer may not revoke containers", NULL, NULL}},
+        {"drain", {"a vch may not drain hosts", "a viewer may not drain hosts", NULL, NULL}},
         {"kick", {"a vch may not kick a container's guest", "a viewer may not kick a container's guest", NULL, NULL}},
     };
     struct fx *fx = *state;

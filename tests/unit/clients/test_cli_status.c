@@ -468,6 +468,65 @@ static void test_kick(void **state)
     program_has(p, "retether: not allowed: a vch may not kick a container's guest\n");
 }
 
+/* ---- drain ---- */
+
+static uint64_t containers[4]; /* at the host, by the number of the request */
+static unsigned n_drains;
+static enum rt_drain drain_asked[4];
+static bool drain_over; /* the host does not drain when it is looked at */
+
+static bool answer_drain(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
+{
+    static struct rt_reply_msg reply;
+
+    (void)box;
+    if (!rt_slice_equal(request->op, rt_slice_text("drain"))) {
+        return false;
+    }
+    assert_true(n_drains < 4);
+    assert_true(rt_slice_equal(request->host, rt_slice_text("h0")));
+    drain_asked[n_drains] = (enum rt_drain)request->drain;
+    memset(&reply, 0, sizeof(reply));
+    reply.n_hosts = 1;
+    reply.hosts[0].host = rt_slice_text("h0");
+    reply.hosts[0].drains = !drain_over || n_drains == 0;
+    reply.hosts[0].sessions = containers[n_drains++];
+    link_send_map(link, (struct rt_frame){.type = RT_REPLY, .offset = id}, RT_MSG_REPLY, &reply);
+    return true;
+}
+
+/* It asks once, and then only looks, until no container is left. */
+static void test_drain(void **state)
+{
+    static const uint64_t left[4] = {2, 2, 1, 0};
+    struct program *p = *state;
+
+    p->box->on_request = answer_drain;
+    memcpy(containers, left, sizeof(left));
+    n_drains = 0;
+    program_run(p, "drain h0", 0);
+    assert_int_equal(n_drains, 1);
+    assert_int_equal(drain_asked[0], RT_DRAIN_ON);
+    assert_string_equal(program_err(p), "retether: h0 drains; containers there: 2\n");
+    n_drains = 0;
+    program_run(p, "drain --wait --json h0", 0);
+    assert_int_equal(n_drains, 4);
+    assert_int_equal(drain_asked[0], RT_DRAIN_ON);
+    assert_int_equal(drain_asked[3], RT_DRAIN_LOOK);
+    assert_string_equal(program_err(p), "retether: h0 drains; containers there: 2\n"
+                                        "retether: h0 drains; containers there: 1\n"
+                                        "retether: h0 drains; containers there: 0\n");
+    assert_string_equal(p->text[0].data, "{\"host\":\"h0\",\"draining\":true,\"sessions\":0}\n");
+    n_drains = 0;
+    drain_over = true;
+    program_run(p, "drain --wait h0", 125);
+    program_has(p, "retether: somebody has ended that h0 drains\n");
+    program_run(p, "drain --wait --off h0", 125);
+    n_drains = 0;
+    program_run(p, "drain --off h0", 0);
+    assert_int_equal(drain_asked[0], RT_DRAIN_OFF);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -476,6 +535,7 @@ int main(void)
         TEST(test_logs_without_output),
         TEST(test_run_without_tether),
         TEST(test_kick),
+        TEST(test_drain),
         TEST(test_run_tether_ends),
         TEST(test_run),
         TEST(test_run_not_served),

@@ -331,22 +331,22 @@ static void test_host(void **state)
     memcpy(again, heads, sizeof(again));
     cli_host_json(&text, &host);
     assert_string_equal(text.data,
-                        "{\"host\":\"h1\",\"state\":\"alive\",\"age_ms\":350,\"sessions\":12,\"version\":\"0.1.0\","
-                        "\"sequence\":5,\"addresses\":[\"tcp:127.0.0.1:7401\",\"unix:/a\"]}\n");
+                        "{\"host\":\"h1\",\"state\":\"alive\",\"draining\":false,\"age_ms\":350,\"sessions\":12,"
+                        "\"version\":\"0.1.0\",\"sequence\":5,\"addresses\":[\"tcp:127.0.0.1:7401\",\"unix:/a\"]}\n");
     cli_text_free(&text);
     cli_table_init(&table, heads, false);
     cli_host_row(&table, &host);
     cli_table_print(&table, &text);
     assert_non_null(strstr(text.data, "h1    alive     350 ms        12  0.1.0    tcp:127.0.0.1:7401 unix:/a\n"));
     cli_text_free(&text);
-    host.sessions_untold = true;
+    host.sessions_untold = host.draining = true;
     cli_host_json(&text, &host);
-    assert_non_null(strstr(text.data, "\"sessions\":null,"));
+    assert_non_null(strstr(text.data, "\"state\":\"draining\",\"draining\":true,\"age_ms\":350,\"sessions\":null,"));
     cli_text_free(&text);
     cli_table_init(&table, again, false);
     cli_host_row(&table, &host);
     cli_table_print(&table, &text);
-    assert_non_null(strstr(text.data, "h1    alive     350 ms         -  0.1.0    tcp"));
+    assert_non_null(strstr(text.data, "h1    draining     350 ms         -  0.1.0    tcp"));
 }
 
 /* ---- tails ---- */

@@ -516,17 +516,125 @@ static void test_kick_elsewhere(void **state)
     }
 }
 
+/* The first agent drains, and names the second, which makes the session, or is draining as well by now. */
+static bool both_drain;
+
+static bool answer_drains(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
+{
+    static struct rt_reply_msg reply;
+    struct peer *other = &link->f->peer[link->peer == &link->f->peer[0]];
+
+    assert_true(rt_slice_equal(request->op, rt_slice_text("create")));
+    (void)box;
+    memset(&reply, 0, sizeof(reply));
+    if (link->peer == &link->f->peer[0] || both_drain) {
+        reply.c = RT_CLASS_RETRY_LATER;
+        reply.m = rt_slice_text(link->peer->host);
+        reply.n_hosts = 1;
+        reply.hosts[0].host = rt_slice_text(other->host);
+        reply.hosts[0].n_addr = 1;
+        reply.hosts[0].addr[0] = rt_slice_text(other->address);
+    } else {
+        reply.tok = rt_slice_text("token");
+    }
+    link_send_map(link, (struct rt_frame){.type = RT_REPLY, .offset = id}, RT_MSG_REPLY, &reply);
+    return true;
+}
+
+static void create_drained(struct sdk *sdk, struct answer *answer)
+{
+    *answer = (struct answer){.sdk = sdk};
+    sdk->box->requests = 0;
+    assert_int_equal(retether_create(sdk->client, "box", NULL, reply_cb, answer), RT_OK);
+    wait_answer(answer);
+    assert_int_equal(answer->error, 0);
+}
+
+/* A create goes on to an agent whose host does not drain, once; where that one cannot be asked the refusal is the
+ * answer. The next one goes there at once. */
+static void test_create_elsewhere(void **state)
+{
+    struct sdk *sdk = *state;
+    struct answer answer;
+
+    sdk->box->on_request = answer_drains;
+    sdk->f->peer[0].alone = sdk->f->peer[1].alone = true;
+    create_drained(sdk, &answer);
+    assert_int_equal(answer.cls, RETETHER_RETRY_LATER);
+    assert_int_equal(sdk->box->requests, 1);
+    peer_listen(&sdk->f->peer[1]);
+    create_drained(sdk, &answer);
+    assert_int_equal(answer.cls, RETETHER_OK);
+    assert_int_equal(sdk->box->requests, 2);
+    create_drained(sdk, &answer);
+    assert_int_equal(answer.cls, RETETHER_OK);
+    assert_int_equal(sdk->box->requests, 1);
+    both_drain = true;
+    create_drained(sdk, &answer);
+    assert_int_equal(answer.cls, RETETHER_RETRY_LATER);
+    assert_true(sdk->box->requests <= 2);
+}
+
+static bool answer_drain(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
+{
+    static struct rt_reply_msg reply;
+    struct peer *other = &link->f->peer[1];
+
+    assert_true(rt_slice_equal(request->op, rt_slice_text("drain")));
+    assert_true(rt_slice_equal(request->host, rt_slice_text("h1")));
+    assert_int_equal(request->drain, RT_DRAIN_OFF);
+    (void)box;
+    memset(&reply, 0, sizeof(reply));
+    reply.n_hosts = link->peer == other ? 1 : 2;
+    reply.hosts[0].host = rt_slice_text(link->peer->host);
+    reply.hosts[0].drains = link->peer == other;
+    reply.hosts[1].host = rt_slice_text(other->host);
+    reply.hosts[1].n_addr = 1;
+    reply.hosts[1].addr[0] = rt_slice_text(other->address);
+    link_send_map(link, (struct rt_frame){.type = RT_REPLY, .offset = id}, RT_MSG_REPLY, &reply);
+    return true;
+}
+
+/* A drain goes on to the host that it is about, and what that one says counts. */
+static void test_drain_elsewhere(void **state)
+{
+    struct sdk *sdk = *state;
+
+    sdk->box->on_request = answer_drain;
+    sdk->f->peer[0].alone = true;
+    for (unsigned i = 0; i < 2; i++) {
+        struct answer answer = {.sdk = sdk};
+
+        if (i > 0) {
+            peer_listen(&sdk->f->peer[1]);
+        }
+        assert_int_equal(retether_drain(sdk->client, "h1", RETETHER_DRAIN_OFF, reply_cb, &answer), RT_OK);
+        wait_answer(&answer);
+        assert_int_equal(answer.error, i == 0 ? RT_ECONN : 0);
+        assert_int_equal(answer.hosts, i);
+        assert_int_equal(answer.host.draining, i);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, sdk_setup, sdk_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_create),         TEST(test_show),
-        TEST(test_bad_report),     TEST(test_list),
-        TEST(test_hosts),          TEST(test_limits),
-        TEST(test_store),          TEST(test_tails),
-        TEST(test_order_of_tails), TEST(test_tails_elsewhere),
-        TEST(test_kick_elsewhere), TEST(test_limits_elsewhere),
+        TEST(test_create),
+        TEST(test_show),
+        TEST(test_bad_report),
+        TEST(test_list),
+        TEST(test_hosts),
+        TEST(test_limits),
+        TEST(test_store),
+        TEST(test_tails),
+        TEST(test_order_of_tails),
+        TEST(test_tails_elsewhere),
+        TEST(test_kick_elsewhere),
+        TEST(test_create_elsewhere),
+        TEST(test_drain_elsewhere),
+        TEST(test_limits_elsewhere),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

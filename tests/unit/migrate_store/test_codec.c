@@ -185,7 +185,7 @@ static void test_rows(void **state)
 {
     static const char id[] = "00112233445566778899aabbccddeeff";
     struct rt_store_host host = {
-        .host = "h", .version = "1.2", .machine = "m", .sessions = 3, .n_addr = 1, .addr = {"tcp:a:1"}};
+        .host = "h", .version = "1.2", .machine = "m", .sessions = 3, .drains = true, .n_addr = 1, .addr = {"tcp:a:1"}};
     char payload[RT_STORE_ROW_MAX], text[RT_STORE_ROW_MAX + 100];
     struct rt_store_host row;
 
@@ -196,6 +196,7 @@ static void test_rows(void **state)
     assert_int_equal(row.seq, 7);
     assert_int_equal(row.age_ms, 500);
     assert_int_equal(row.sessions, 3);
+    assert_true(row.drains);
     assert_int_equal(row.n_addr, 1);
     assert_string_equal(row.addr[0], "tcp:a:1");
     assert_int_equal(rt_store_parse_row("h", 1, text, strlen(text), 900, &row), 0);

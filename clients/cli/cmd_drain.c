@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copyright The retether authors */
+#include "clients/cli/commands.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+/* Its agent is asked this often how many containers are left. */
+#define LOOK_MS 1000
+
+static const struct rt_option off = {"off", 0, NULL, "the host makes new containers again", NULL};
+static const struct rt_option wait_option = {
+    "wait", 0, NULL, "until no container is left there; for as long as --timeout says, or for ever", NULL};
+
+static enum retether_drain what;
+static uint64_t until_ms, told; /* of the loop's clock; containers that were told last */
+
+static int ask_drain(struct cli_app *app, retether_reply_cb cb)
+{
+    return retether_drain(app->client, app->options->word[0], what, cb, app);
+}
+
+static void drained(struct cli_app *app, const struct retether_reply *reply);
+
+static void look_cb(uv_timer_t *timer)
+{
+    static const struct cli_request request = {.ask = ask_drain, .take = drained};
+
+    what = RETETHER_DRAIN_LOOK;
+    cli_ask(timer->data, &request);
+}
+
+static void say_left(const struct retether_host *host)
+{
+    told = host->sessions;
+    cli_say("%s %s; containers there: %" PRIu64, host->name, host->draining ? "drains" : "does not drain",
+            host->sessions);
+}
+
+static void print(struct cli_app *app, const struct retether_host *host)
+{
+    struct cli_text text = {0};
+
+    cli_json_open(&text);
+    cli_json_text(&text, "host", host->name);
+    cli_json_bool(&text, "draining", host->draining);
+    cli_json_number(&text, "sessions", host->sessions);
+    cli_json_close(&text);
+    cli_text_flush(app, &text);
+}
+
+static void drained(struct cli_app *app, const struct retether_reply *reply)
+{
+    const struct retether_host *host = reply->hosts;
+    bool waits = cli_has(app->options, &wait_option), first = what != RETETHER_DRAIN_LOOK;
+
+    if (reply->n_hosts != 1) {
+        cli_fail(app, "the agent of %s cannot be reached from here", app->options->word[0]);
+        return;
+    }
+    if (first || host->sessions != told) {
+        say_left(host);
+    }
+    if (waits && !host->draining) {
+        cli_fail(app, "somebody has ended that %s drains", host->name);
+    } else if (waits && host->sessions > 0 && uv_now(&app->loop) < until_ms) {
+        (void)uv_timer_start(&app->timer, look_cb, LOOK_MS, 0);
+    } else {
+        app->status = waits && host->sessions > 0 ? CLI_EXIT_LATER : 0;
+        if (cli_has(app->options, &cli_json)) {
+            print(app, host);
+        } else {
+            cli_finish(app, app->status);
+        }
+    }
+}
+
+static void run(struct cli_app *app)
+{
+    static const struct cli_request request = {.ask = ask_drain, .take = drained};
+
+    what = cli_has(app->options, &off) ? RETETHER_DRAIN_OFF : RETETHER_DRAIN_ON;
+    until_ms = cli_has(app->options, &cli_timeout) ? uv_now(&app->loop) + app->options->timeout_ms : UINT64_MAX;
+    if (what == RETETHER_DRAIN_OFF && cli_has(app->options, &wait_option)) {
+        cli_fail(app, "--off and --wait do not go together");
+        return;
+    }
+    cli_ask(app, &request);
+}
+
+static const struct cli_argument host_word = {&cli_kind_host, CLI_ONE, "NAME is a host, as retether hosts lists them.",
+                                              "which host? retether hosts lists them"};
+
+const struct cli_command cli_drain = {
+    .name = "drain",
+    .summary = "empty a host: no new containers there (operators)",
+    .arguments = {&host_word},
+    .options = {&off, &wait_option, &cli_json},
+    .about = "Has a host drained, for operators: its agent makes no new containers, also behind a restart of it, and "
+             "clients rather ask the agents of others. What runs there is served as before, and so is whoever comes: "
+             "the machines are to be moved by who runs them. How many containers are left is told on stderr.\n"
+             "\n"
+             "With --wait it ends with 0 when none is left, and with 122 when there still are some after --timeout.",
+    .run = run,
+};
