@@ -59,6 +59,7 @@ struct rt_agent *rt_agent_new(const struct rt_agent_config *config, uint64_t now
     rt_list_init(&agent->claiming);
     agent->kept_timer.kind = AG_TIMER_KEPT;
     agent->revoked_timer.kind = AG_TIMER_REVOKED;
+    agent->local_timer.kind = AG_TIMER_LOCAL;
     for (unsigned role = 0; role < RT_PEER_ROLES; role++) {
         rt_list_init(&agent->shaking[role]);
         if (agent->config.links_max[role] == 0) {
@@ -72,15 +73,17 @@ struct rt_agent *rt_agent_new(const struct rt_agent_config *config, uint64_t now
     rt_list_init(&agent->ends);
     rt_list_init(&agent->wanted);
     rt_list_init(&agent->drain_asks);
+    rt_list_init(&agent->locals);
     agent->walk_first = true;
     agent->links = calloc(AG_SLOTS, sizeof(struct ag_link *));
     agent->ops = calloc(AG_SLOTS, sizeof(struct ag_op *));
+    agent->served = calloc(RT_AGENT_SESSIONS_MAX, sizeof(struct ag_session *));
     agent->scratch = malloc(SCRATCH);
     agent->reply = malloc(sizeof(*agent->reply));
     agent->report = malloc(sizeof(*agent->report));
     agent->told = malloc(RT_LIST_MAX * sizeof(*agent->told));
     if (agent->links == NULL || agent->ops == NULL || agent->scratch == NULL || agent->reply == NULL ||
-        agent->report == NULL || agent->told == NULL) {
+        agent->report == NULL || agent->told == NULL || agent->served == NULL) {
         rt_agent_free(agent);
         return NULL;
     }
@@ -121,6 +124,7 @@ void rt_agent_free(struct rt_agent *agent)
         rt_ag_session_free(agent, session);
     }
     free(agent->places);
+    free(agent->served);
     free(agent->links);
     free(agent->ops);
     rt_ag_hosts_free(agent);

@@ -39,7 +39,7 @@ enum ag_what {
 
 struct ag_ask { /* a REQUEST without its answer */
     struct rt_list in_link;
-    struct rt_list in_session; /* show: of what it waits for; drain: agent.drain_asks */
+    struct rt_list in_session; /* show: of what it waits for; drain: agent.drain_asks; list: agent.locals */
     struct rt_timer timer;
     struct ag_fact fact; /* the store could not be asked */
     struct ag_link *link;
@@ -57,7 +57,7 @@ struct ag_ask { /* a REQUEST without its answer */
     char vm[RT_VM_MAX + 1]; /* create: to which the token is bound, or "" */
     struct rt_store_cursor cursor;
     uint32_t room; /* bytes of its link's `replies` */
-    /* of a search for one record by prefix or across tenants; of a local list found[0] is the last one told */
+    /* of a search for one record by prefix or across tenants; of a local list found[0] is the last one looked at */
     uint32_t n_found;
     struct rt_key found[5];
     struct rt_store_record *record; /* owned */

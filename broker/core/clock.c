@@ -126,6 +126,9 @@ void rt_ag_tick(struct rt_agent *agent)
         case AG_TIMER_REVOKED:
             rt_ag_revoked_timer(agent);
             break;
+        case AG_TIMER_LOCAL:
+            rt_ag_locals_timer(agent);
+            break;
         }
         rt_ag_settle(agent);
     }

@@ -22,7 +22,15 @@
 /* While the store is out or slow attaches are held for this part of the time that they may wait. */
 #define AG_OUTAGE_HOLD_PART 8
 
-enum ag_timer_kind { AG_TIMER_LINK, AG_TIMER_SESSION, AG_TIMER_HELD, AG_TIMER_ASK, AG_TIMER_KEPT, AG_TIMER_REVOKED };
+enum ag_timer_kind {
+    AG_TIMER_LINK,
+    AG_TIMER_SESSION,
+    AG_TIMER_HELD,
+    AG_TIMER_ASK,
+    AG_TIMER_KEPT,
+    AG_TIMER_REVOKED,
+    AG_TIMER_LOCAL
+};
 
 /* What has happened to an object, and is not carried out yet: settle.c does, before the public call returns. The node
  * is in the object, so that nothing that happens can find no room. */
@@ -66,6 +74,10 @@ struct rt_agent {
     size_t held_bytes;
     struct ag_session *sessions;
     uint32_t n_sessions;
+    struct ag_session **served; /* owned, [RT_AGENT_SESSIONS_MAX], stats.served of them: served.c */
+    struct rt_list locals;      /* ag_ask.in_session: local lists that wait for their next page */
+    struct rt_timer local_timer;
+    unsigned local_pages; /* since it was due last */
     struct rt_list idle, retakes;
     uint32_t retake_flight;
     struct ag_revoked *revoked;

@@ -43,8 +43,9 @@ void rt_ag_ask_show_reply(struct rt_agent *agent, struct ag_ask *ask, const stru
 void rt_ag_asks_wake(struct rt_agent *agent, struct ag_session *session);
 void rt_ag_ask_timer(struct rt_agent *agent, struct ag_ask *ask);
 
-/* request_local.c: a list without the store, or the rest of it. */
+/* request_local.c: a list without the store, or the rest of it; when it is its turn. */
 void rt_ag_ask_list_own(struct rt_agent *agent, struct ag_ask *ask);
+void rt_ag_locals_timer(struct rt_agent *agent);
 
 /* request_limits.c */
 /* Whether it is answered, and freed, without the store. */

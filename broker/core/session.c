@@ -7,6 +7,7 @@
 #include "broker/core/limits.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
+#include "broker/core/served.h"
 #include "broker/core/store.h"
 #include "migrate/core/claim.h"
 #include "migrate/core/store_op.h"
@@ -335,7 +336,7 @@ void rt_ag_session_part(struct rt_agent *agent, struct ag_session *session)
 {
     struct ag_link *link = session->guest;
 
-    agent->stats.served--;
+    rt_ag_served_remove(agent, session);
     rt_ag_tenant(agent, session->name)->has[RT_LIMIT_TENANT_SESSIONS]--;
     agent->stats.provisional -= !session->claimed;
     session->claimed = false;

@@ -10,6 +10,7 @@
 #include "broker/core/made.h"
 #include "broker/core/revoked.h"
 #include "broker/core/send.h"
+#include "broker/core/served.h"
 #include "broker/core/session.h"
 #include "broker/core/store.h"
 #include "broker/core/ticket.h"
@@ -257,7 +258,7 @@ static void serve(struct rt_agent *agent, struct ag_link *link, bool is_claimed)
     link->session = session;
     link->name = session->name;
     link->claim_at = 0;
-    agent->stats.served++;
+    rt_ag_served_add(agent, session);
     rt_ag_session_state(agent, session, made->draining ? RT_SESSION_ENDED : RT_SESSION_RUNNING,
                         is_claimed ? "claimed" : "unclaimed");
     rt_ag_link_state(agent, link, AG_SERVING);

@@ -38,13 +38,20 @@ static void end_kept(struct fx *fx, const char *cid, uint8_t inc)
     fx_lost(fx, guest.link);
 }
 
-static void ask_local(struct fx *fx, int client, uint64_t id, const char *prefix, const char *host)
+static void ask_at_once(struct fx *fx, int client, uint64_t id, const char *prefix, const char *host)
 {
     struct rt_request_msg msg = ask("list", prefix);
 
     msg.host = rt_slice_text(host);
     msg.local = true;
     fx_request(fx, client, id, &msg);
+}
+
+/* When nobody has asked in this millisecond. */
+static void ask_local(struct fx *fx, int client, uint64_t id, const char *prefix, const char *host)
+{
+    fx_tick(fx, 1);
+    ask_at_once(fx, client, id, prefix, host);
 }
 
 /* The whole answer is these names, in this order, under this agent's mark. */
@@ -129,6 +136,43 @@ static void test_pages(void **state)
     fx_none(fx, client);
     ask_local(fx, client, 3, "", "");
     fx_lost(fx, client);
+}
+
+static size_t replies(struct fx *fx, int client)
+{
+    const uint8_t *payload;
+    struct rt_frame frame;
+    size_t n = 0;
+
+    while (fx_next(fx, client, &frame, &payload)) {
+        n += frame.type == RT_REPLY;
+    }
+    return n;
+}
+
+/* What is made of lists at a time is bounded, however many are asked for; one whose asker has gone is left out. */
+static void test_turns(void **state)
+{
+    static const size_t wanted[] = {4, 4, 4, 3, 0};
+    struct fx *fx = *state;
+    int client = fx_client(fx, "local"), gone = fx_client(fx, "local");
+
+    for (unsigned i = 0; i < MANY; i++) {
+        (void)snprintf(names[i], sizeof(names[i]), "c%02u", i);
+        serve(fx, "local", names[i], (uint8_t)(i + 1));
+    }
+    fx_down(fx);
+    fx_tick(fx, 10);
+    (void)replies(fx, client);
+    for (uint64_t id = 1; id <= 5; id++) { /* of three pages each */
+        ask_at_once(fx, client, id, "", "");
+    }
+    ask_at_once(fx, gone, 1, "", "");
+    fx_lost(fx, gone);
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+        assert_int_equal(replies(fx, client), wanted[i]);
+        fx_tick(fx, 1);
+    }
 }
 
 static void test_invalid(void **state)
@@ -250,9 +294,13 @@ static void test_store_doubtful(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {FX_TEST(test_list),          FX_TEST(test_pages),
-                                       FX_TEST(test_invalid),       FX_TEST(test_show_is_marked),
-                                       FX_TEST(test_store_out),     FX_TEST(test_store_not_whole),
+    const struct CMUnitTest tests[] = {FX_TEST(test_list),
+                                       FX_TEST(test_pages),
+                                       FX_TEST(test_turns),
+                                       FX_TEST(test_invalid),
+                                       FX_TEST(test_show_is_marked),
+                                       FX_TEST(test_store_out),
+                                       FX_TEST(test_store_not_whole),
                                        FX_TEST(test_store_doubtful)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
