@@ -475,7 +475,9 @@ void rt_ag_held_over(struct rt_agent *agent, struct ag_link *link, uint32_t chan
 {
     struct rt_refuse_msg limit = rt_ag_over_refusal(over);
 
-    if (make) {
+    if (make || over->delay > 0) {
+        limit.c = make ? RT_CLASS_LIMIT : RT_CLASS_RETRY_LATER;
+        limit.delay = make ? 0 : over->delay;
         rt_ag_refuse(agent, link, channel, &limit);
     } else {
         rt_ag_refuse_text(agent, link, channel, RT_CLASS_RETRY_LATER, over->text);

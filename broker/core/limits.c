@@ -118,6 +118,7 @@ bool rt_ag_account_over(struct rt_agent *agent, struct ag_account *account, enum
     bool of_tenant = limit < AG_TENANT_LIMITS;
 
     over->limit = limit;
+    over->delay = 0;
     over->most = agent->config.limits[limit];
     (void)snprintf(over->text, sizeof(over->text), "%s%s has %llu %s at this agent, the most it may have (%s)",
                    of_tenant ? "tenant " : "this connection", of_tenant ? account->tenant->name : "",
@@ -187,15 +188,26 @@ static bool has_token(const struct rt_agent *agent, uint64_t *asked, enum rt_lim
     return agent->config.limits[limit] == 0 || *asked + TOKEN - now <= TOKEN * agent->config.limits[limit];
 }
 
+/* The bucket is empty: until it has a token. */
+static bool ask_later(struct rt_agent *agent, struct ag_account *account, uint64_t asked, enum rt_limit limit,
+                      struct ag_over *over)
+{
+    uint64_t most = agent->config.limits[limit];
+
+    (void)rt_ag_account_over(agent, account, limit, over);
+    over->delay = (asked + TOKEN - TOKEN * most - full_at(agent, limit) + most - 1) / most;
+    return false;
+}
+
 bool rt_ag_may_ask(struct rt_agent *agent, struct ag_account *account, struct ag_over *over)
 {
     struct ag_tenant *tenant = account->tenant;
 
     if (!has_token(agent, &account->asked, RT_LIMIT_CLIENT_REQUESTS)) {
-        return rt_ag_account_over(agent, account, RT_LIMIT_CLIENT_REQUESTS, over);
+        return ask_later(agent, account, account->asked, RT_LIMIT_CLIENT_REQUESTS, over);
     }
     if (tenant != NULL && !has_token(agent, &tenant->asked, RT_LIMIT_TENANT_REQUESTS)) {
-        return rt_ag_account_over(agent, account, RT_LIMIT_TENANT_REQUESTS, over);
+        return ask_later(agent, account, tenant->asked, RT_LIMIT_TENANT_REQUESTS, over);
     }
     if (agent->config.limits[RT_LIMIT_CLIENT_REQUESTS] > 0) {
         account->asked += TOKEN;

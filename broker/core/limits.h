@@ -38,6 +38,7 @@ struct ag_account {           /* of a client's connection, once it is let in */
 struct ag_over { /* who goes over is told */
     enum rt_limit limit;
     uint64_t most;
+    uint64_t delay; /* ms, of requests in a second: until there may be one more; else 0 */
     char text[RT_TEXT_MAX + 1];
 };
 

@@ -132,6 +132,10 @@ void rt_catt_refused(struct rt_catt *att, const uint8_t *payload, size_t size)
     (void)rt_text_copy(msg.m, att->last.text, sizeof(att->last.text));
     switch (msg.c) {
     case RT_CLASS_RETRY_LATER:
+        if (msg.which.size > 0) { /* too many requests in a second there: says nothing of where the container is */
+            rt_catt_again(att, rt_min(msg.delay, RT_REFUSED_MAX_MS));
+            return;
+        }
         rt_catt_in_vain(att, from, true);
         if (att->wait_ms == RT_WAIT_MAX_MS) { /* in vain: what it knows may be of a past that the store has lost */
             att->k_life = att->k_epoch = 0;

@@ -431,9 +431,16 @@ static void test_attaches_are_requests(void **state)
     for (uint32_t i = 1; i <= 3; i++) {
         attach_as(fx, boss, i, 1, true, i < 3 ? RT_CLASS_DENIED : RT_CLASS_LIMIT);
     }
-    fx_tick(fx, 500);
-    attach_as(fx, a, 6, 3, true, RT_CLASS_OK);
-    attach_as(fx, a, 7, 3, true, RT_CLASS_RETRY_LATER);
+    fx_tick(fx, 100);
+    fx_msg(fx, a, &(struct rt_frame){.type = RT_ATTACH, .channel = 6}, RT_MSG_ATTACH,
+           &(struct rt_attach_msg){.cid = rt_slice_text("web"), .id = rt_slice_text("0123456789abcdef"), .try_no = 2});
+    fx_want_refuse(fx, a, 6, RT_CLASS_RETRY_LATER, &refuse); /* and where it is, as soon as there is a token */
+    assert_true(rt_slice_equal(refuse.which, rt_slice_text("limits.client_requests")));
+    assert_int_equal(refuse.max, 2);
+    assert_int_equal(refuse.delay, 400);
+    fx_tick(fx, 400);
+    attach_as(fx, a, 7, 3, true, RT_CLASS_OK);
+    attach_as(fx, a, 8, 3, true, RT_CLASS_RETRY_LATER);
     assert_int_equal(fx_stats(fx).channels, 3);
     assert_int_equal(fx_stats(fx).over[RT_LIMIT_TENANT_REQUESTS], 1);
     assert_false(fx_closed(fx, a) || fx_closed(fx, b) || fx_closed(fx, c) || fx_closed(fx, boss));

@@ -232,6 +232,31 @@ static void test_retry_later_elsewhere(void **state)
     fx_close(&fx);
 }
 
+/* An agent's limit of requests in a second says nothing of where the container is: the same agent is asked again, as
+ * soon as it has said, and no other one. */
+static void test_limit_is_waited_for(void **state)
+{
+    struct rt_refuse_msg later = {
+        .c = RT_CLASS_RETRY_LATER, .delay = 400, .which = rt_slice_text("limits.client_requests"), .max = 2};
+    struct rt_attach_msg attach;
+    uint32_t channel = 1;
+
+    (void)state;
+    (void)fx_live(&fx, 3);
+    for (unsigned i = 0; i < 5; i++) {
+        fx_refuse(&fx, 0, channel, &later);
+        fx_run(&fx, 399, true);
+        assert_int_equal(fx_take(&fx, 0), 0);
+        fx_run(&fx, 601, true); /* with the back-off */
+        channel = fx_take_attach(&fx, 0, &attach);
+        assert_true(!attach.make && !attach.take);
+    }
+    for (unsigned slot = 1; slot < 3; slot++) {
+        assert_false(fx.slot[slot].up || fx.slot[slot].dialing);
+    }
+    fx_close(&fx);
+}
+
 /* What the agents do while the store is out: each holds an ATTACH for as long as it may, and knows nothing; one says
  * where the container once was. */
 struct holding {
@@ -461,6 +486,7 @@ int main(void)
         cmocka_unit_test(test_other_agent_knows_better),
         cmocka_unit_test(test_endless_moves_back_off),
         cmocka_unit_test(test_retry_later_elsewhere),
+        cmocka_unit_test(test_limit_is_waited_for),
         cmocka_unit_test(test_every_agent_is_asked),
         cmocka_unit_test(test_what_is_known_is_forgotten),
         cmocka_unit_test(test_not_found_has_a_grace),
