@@ -39,8 +39,6 @@
 #define RT_SHELL_FDS_SWAP 16
 /* What the agent counts is logged this often, where it has changed. */
 #define RT_SHELL_STATS_MS 60000
-/* Pages of listings under way, some 130 KB each; one more is answered with RETRY_LATER. */
-#define RT_SHELL_FINDS_MAX 64
 /* Stopping: records, ends on their way to the disk and last words have this long; then links and store are closed; then
  * the process ends anyway. */
 #define RT_SHELL_STOP_MS 1500

@@ -23,7 +23,7 @@ int rt_shell_submit(void *ctx, const struct rt_store_op *op)
     }
     /* The bound is for clients' listings. A FIND over every tenant is an operator's, or the agent's own census, which
      * must not fail because clients list much. */
-    if (find && shell->n_finds >= RT_SHELL_FINDS_MAX && op->key.tenant[0] != '\0') {
+    if (find && shell->n_finds >= RT_AGENT_LISTS_MAX && op->key.tenant[0] != '\0') {
         return RT_ELIMIT;
     }
     rc = rt_store_submit(&shell->store, op);

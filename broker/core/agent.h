@@ -37,6 +37,8 @@
 /* Bytes of held attaches, of a link and of all; one more gets RETRY_LATER. */
 #define RT_LINK_HELD_BYTES_MAX 2097152
 #define RT_AGENT_HELD_BYTES_MAX 16777216
+/* Lists of clients that are asked of the store at a time, by pages of some 130 KB; one more gets RETRY_LATER. */
+#define RT_AGENT_LISTS_MAX 64
 /* Attaches and requests held until a guest appears, per agent; one more gets RETRY_LATER. */
 #define RT_AGENT_HELD_MAX 16384
 /* A claim by ticket waits so long for the store's answer, then goes on without it; the next ones not at all, until the

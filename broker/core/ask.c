@@ -32,6 +32,9 @@ void rt_ag_ask_free(struct rt_agent *agent, struct ag_ask *ask)
     if (ask->counts) {
         ask->link->client->account->tenant->has[RT_LIMIT_TENANT_SESSIONS]--;
     }
+    if (ask->listed) {
+        ag_account_list(ask->link->client->account, -1);
+    }
     ask->link->client->n_asks--;
     ask->link->client->replies -= ask->room;
     if (!rt_list_empty(&ask->link->client->requests)) {

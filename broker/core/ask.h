@@ -51,6 +51,7 @@ struct ag_ask { /* a REQUEST without its answer */
     bool prefix, parked, expired;
     bool counts;  /* create: as one session of its link's tenant, until it is answered */
     bool awaited; /* show: the take of what is served here has been waited for */
+    bool listed;  /* list: as one of its tenant's, until it is answered */
     bool local;   /* list: of what this agent can tell without the store */
     struct rt_key key;
     char host[RT_HOST_MAX + 1];

@@ -491,7 +491,8 @@ struct ag_held *rt_ag_held_new(struct rt_agent *agent, struct ag_link *link, uin
     struct ag_over over;
 
     if (!rt_ag_tenant_room(agent, link->client->account, RT_LIMIT_TENANT_WAITING, 1, &over) ||
-        !rt_ag_tenant_room(agent, link->client->account, RT_LIMIT_TENANT_BYTES, payload.size, &over)) {
+        !rt_ag_tenant_room(agent, link->client->account, RT_LIMIT_TENANT_BYTES, payload.size, &over) ||
+        !rt_ag_share_room(agent, link->client->account, AG_SHARE_HELD, payload.size, &over)) {
         rt_ag_held_over(agent, link, channel, msg->make, &over);
         return NULL;
     }

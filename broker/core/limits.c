@@ -24,6 +24,9 @@
  * reads, and that others, who have stopped, have left no room. A guest that comes is never turned away for its tenant's
  * sessions: it runs already.
  *
+ * What all tenants share without a setting, no tenant has more than half of: so there is a place for others, whatever
+ * one of them does.
+ *
  * Requests: each REQUEST, and each ATTACH. Each connection and each tenant has a bucket of as many tokens as it may
  * make requests in a second, and that is filled in a second. `asked` is when it is full again, in milliseconds times
  * the rate: then a token is 1000, whatever the rate is. At 4 requests a second:
@@ -46,6 +49,15 @@ static const struct {
     [RT_LIMIT_TENANT_REQUESTS] = {"limits.tenant_requests", "requests in a second"},
     [RT_LIMIT_CLIENT_CHANNELS] = {"limits.client_channels", "attachments"},
     [RT_LIMIT_CLIENT_REQUESTS] = {"limits.client_requests", "requests in a second"},
+};
+
+static const struct {
+    const char *name, *what;
+    uint64_t all; /* of all tenants */
+} shares[AG_SHARES] = {
+    [AG_SHARE_HELD] = {"shared.waiting_bytes", "bytes of attachments that wait for their container",
+                       RT_AGENT_HELD_BYTES_MAX},
+    [AG_SHARE_LISTS] = {"shared.lists", "lists under way", RT_AGENT_LISTS_MAX},
 };
 
 static uint64_t full_at(const struct rt_agent *agent, enum rt_limit limit)
@@ -117,7 +129,7 @@ bool rt_ag_account_over(struct rt_agent *agent, struct ag_account *account, enum
     struct rt_agent_event event = {.kind = RT_AGENT_LIMIT, .link = account->link};
     bool of_tenant = limit < AG_TENANT_LIMITS;
 
-    over->limit = limit;
+    over->which = limits[limit].setting;
     over->delay = 0;
     over->most = agent->config.limits[limit];
     (void)snprintf(over->text, sizeof(over->text), "%s%s has %llu %s at this agent, the most it may have (%s)",
@@ -137,6 +149,22 @@ bool rt_ag_tenant_room(struct rt_agent *agent, struct ag_account *account, enum 
 
     return tenant == NULL || most == 0 || tenant->has[limit] + by <= most ||
            rt_ag_account_over(agent, account, limit, over);
+}
+
+bool rt_ag_share_room(struct rt_agent *agent, const struct ag_account *account, enum ag_share share, uint64_t by,
+                      struct ag_over *over)
+{
+    struct rt_agent_event event = {.kind = RT_AGENT_LIMIT, .link = account->link};
+    uint64_t most = shares[share].all / 2;
+
+    if (account->tenant == NULL || account->tenant->shares[share] + by <= most) {
+        return true;
+    }
+    *over = (struct ag_over){.which = shares[share].name, .most = most};
+    (void)snprintf(over->text, sizeof(over->text), "tenant %s has %llu %s, half of what this agent has for all (%s)",
+                   account->tenant->name, (unsigned long long)most, shares[share].what, shares[share].name);
+    rt_ag_event(agent, &event, "", "", over->text);
+    return false;
 }
 
 struct ag_account *rt_ag_account_open(struct rt_agent *agent, rt_link_id link, const char *tenant, struct ag_over *over)
@@ -254,10 +282,8 @@ const char *rt_ag_limit_name(enum rt_limit limit)
 
 struct rt_refuse_msg rt_ag_over_refusal(const struct ag_over *over)
 {
-    return (struct rt_refuse_msg){.c = RT_CLASS_LIMIT,
-                                  .m = rt_slice_text(over->text),
-                                  .which = rt_slice_text(limits[over->limit].setting),
-                                  .max = over->most};
+    return (struct rt_refuse_msg){
+        .c = RT_CLASS_LIMIT, .m = rt_slice_text(over->text), .which = rt_slice_text(over->which), .max = over->most};
 }
 
 void rt_ag_limits_free(struct rt_agent *agent)

@@ -17,12 +17,20 @@
 /* Those of tenants come first. */
 #define AG_TENANT_LIMITS RT_LIMIT_CLIENT_CHANNELS
 
+/* Places that all tenants share, of which none may have more than half. */
+enum ag_share {
+    AG_SHARE_HELD,  /* bytes of attaches that wait */
+    AG_SHARE_LISTS, /* that are asked of the store */
+    AG_SHARES
+};
+
 struct rt_agent;
 
 struct ag_tenant { /* at least for as long as it has anything here, or its bucket is not full */
     char name[RT_TENANT_MAX + 1];
     UT_hash_handle hh;
-    uint64_t has[AG_TENANT_LIMITS];  /* but for requests, which have the bucket */
+    uint64_t has[AG_TENANT_LIMITS]; /* but for requests, which have the bucket */
+    uint64_t shares[AG_SHARES];
     uint64_t over[AG_TENANT_LIMITS]; /* how often it was told LIMIT */
     uint64_t asked;                  /* when the bucket of its requests is full again, see limits.c */
 };
@@ -35,8 +43,8 @@ struct ag_account {           /* of a client's connection, once it is let in */
     uint64_t over[RT_LIMITS - AG_TENANT_LIMITS];
 };
 
-struct ag_over { /* who goes over is told */
-    enum rt_limit limit;
+struct ag_over {       /* who goes over is told */
+    const char *which; /* a setting, or a place that is shared */
     uint64_t most;
     uint64_t delay; /* ms, of requests in a second: until there may be one more; else 0 */
     char text[RT_TEXT_MAX + 1];
@@ -55,6 +63,9 @@ void rt_ag_account_close(struct ag_account *account, uint32_t channels);
 /* Whether `by` more are within the limit of the client's tenant. False: it is told so with `over`, which counts it. */
 bool rt_ag_tenant_room(struct rt_agent *agent, struct ag_account *account, enum rt_limit limit, uint64_t by,
                        struct ag_over *over);
+/* Whether `by` more are within its tenant's half of the place. False: it is told so with `over`. */
+bool rt_ag_share_room(struct rt_agent *agent, const struct ag_account *account, enum ag_share share, uint64_t by,
+                      struct ag_over *over);
 /* The same of one more channel of a connection that has so many, and of its tenant. */
 bool rt_ag_channel_room(struct rt_agent *agent, struct ag_account *account, uint32_t has, struct ag_over *over);
 /* The same of one more request in this second, which is counted. */
@@ -88,6 +99,15 @@ static inline void ag_account_waiting(struct ag_account *account, int by, size_t
     if (account->tenant != NULL) {
         account->tenant->has[RT_LIMIT_TENANT_WAITING] += (uint64_t)by;
         account->tenant->has[RT_LIMIT_TENANT_BYTES] += (uint64_t)by * bytes;
+        account->tenant->shares[AG_SHARE_HELD] += (uint64_t)by * bytes;
+    }
+}
+
+/* One list more, or one fewer. */
+static inline void ag_account_list(struct ag_account *account, int by)
+{
+    if (account->tenant != NULL) {
+        account->tenant->shares[AG_SHARE_LISTS] += (uint64_t)by;
     }
 }
 

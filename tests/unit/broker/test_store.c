@@ -132,13 +132,13 @@ static void test_listings_bounded(void **state)
     fx_until(is_up, NULL);
     fx_until(is_idle, NULL); /* its own first look */
     fake_rule(&fake, "ZRANGEBYLEX", "", FAKE_SILENCE, 0);
-    for (size_t i = 0; i < RT_SHELL_FINDS_MAX; i++) {
+    for (size_t i = 0; i < RT_AGENT_LISTS_MAX; i++) {
         assert_int_equal(rt_shell_submit(&shell, &op), 0);
     }
     assert_int_equal(rt_shell_submit(&shell, &op), RT_ELIMIT);
     op = find_op("");
     assert_int_equal(rt_shell_submit(&shell, &op), 0);
-    assert_int_equal(shell.n_finds, RT_SHELL_FINDS_MAX + 1);
+    assert_int_equal(shell.n_finds, RT_AGENT_LISTS_MAX + 1);
     fake_no_rules(&fake);
     fake_cut(&fake);
     fx_until(is_idle, NULL); /* all of them are answered: with errors */

@@ -3,6 +3,7 @@
 #include "broker/core/limits.h"
 #include "broker/core/machine.h"
 #include "broker/core/made.h"
+#include "session/base/bytes.h"
 #include "session/core/msg_hop.h"
 #include "session/core/msg_stream.h"
 #include "tests/unit/broker_core/fixture_request.h"
@@ -394,6 +395,77 @@ static void attach_as(struct fx *fx, int client, uint32_t channel, uint64_t try_
     fx_none(fx, client);
 }
 
+/* Half of what is shared by all is the most for one tenant: lists under way, which are those that the store has not
+ * answered to the end. */
+static void test_half_of_the_lists(void **state)
+{
+    enum { MOST = RT_AGENT_LISTS_MAX / 2 };
+    struct fx *fx = *state;
+    int clients[MOST + 1], other = fx_client(fx, "acme"), boss = fx_client_as(fx, RT_CLIENT_OPERATOR);
+
+    for (unsigned i = 0; i <= MOST; i++) {
+        clients[i] = fx_client(fx, "local");
+        request(fx, clients[i], 1, ask("list", ""));
+    }
+    want(fx, clients[MOST], 1, RT_CLASS_LIMIT);
+    assert_true(
+        rt_slice_equal(reply.m, rt_slice_text("tenant local has 32 lists under way, half of what this agent has "
+                                              "for all (shared.lists)")));
+    request(fx, other, 1, ask("list", ""));
+    request(fx, boss, 1, ask("list", ""));
+    fx_lost(fx, clients[0]); /* its list goes with it */
+    request(fx, clients[MOST], 2, ask("list", ""));
+    request(fx, clients[MOST], 3, ask("list", ""));
+    want(fx, clients[MOST], 3, RT_CLASS_LIMIT);
+    fx_answer(fx);
+    want(fx, other, 1, RT_CLASS_OK);
+    want(fx, boss, 1, RT_CLASS_OK);
+    for (unsigned i = 1; i < MOST; i++) {
+        want(fx, clients[i], 1, RT_CLASS_OK);
+    }
+    want(fx, clients[MOST], 2, RT_CLASS_OK);
+    nothing_left(fx);
+}
+
+/* The bytes of attaches that wait, each as long as it can be. */
+static void test_half_of_what_waits(void **state)
+{
+    const uint64_t room = RT_AGENT_HELD_BYTES_MAX / 2 / RT_SHORT_MAX;
+    struct fx *fx = *state;
+    static uint8_t payload[RT_SHORT_MAX];
+    struct rt_attach_msg msg = {.cid = rt_slice_text("nothing"),
+                                .id = rt_slice_text("0123456789abcdef"),
+                                .try_no = 1,
+                                .make = true,
+                                .want = 1 << RT_STDOUT,
+                                .wait = 10000};
+    struct rt_refuse_msg refuse;
+    int other = fx_client(fx, "acme"), client = 0;
+    int size = rt_msg_encode(RT_MSG_ATTACH, &msg, payload, sizeof(payload));
+
+    fx_down(fx); /* which asks nothing */
+    assert_true(size > 0 && payload[0] >= 0x80 && payload[0] < 0x8f);
+    payload[0]++; /* one key more, of which nobody knows */
+    memcpy(payload + size, "\xa2zz\xc5", 4);
+    rt_put_u16(payload + size + 4, (uint16_t)(RT_SHORT_MAX - size - 6));
+    for (uint64_t i = 0; i <= room; i++) {
+        if (i % 1000 == 0) {
+            client = fx_client(fx, "local");
+        }
+        fx_send(fx, client,
+                &(struct rt_frame){.type = RT_ATTACH, .channel = (uint32_t)(i % 1000 + 1), .length = RT_SHORT_MAX},
+                payload);
+        if (i < room) {
+            fx_none(fx, client);
+        }
+    }
+    fx_want_refuse(fx, client, (uint32_t)(room % 1000 + 1), RT_CLASS_LIMIT, &refuse);
+    assert_true(rt_slice_equal(refuse.which, rt_slice_text("shared.waiting_bytes")));
+    assert_int_equal(refuse.max, RT_AGENT_HELD_BYTES_MAX / 2);
+    fx_send(fx, other, &(struct rt_frame){.type = RT_ATTACH, .channel = 1, .length = RT_SHORT_MAX}, payload);
+    fx_none(fx, other);
+}
+
 /* An ATTACH is a request like any other. One that is over is told LIMIT on its first try; who comes again, or goes on,
  * comes later, and so loses nothing. */
 static void test_attaches_are_requests(void **state)
@@ -576,6 +648,8 @@ int main(void)
         FX_TEST(test_bytes_of_who_stalls),
         FX_TEST(test_requests_of_one),
         FX_TEST(test_requests_of_tenant),
+        FX_TEST(test_half_of_the_lists),
+        FX_TEST(test_half_of_what_waits),
         FX_TEST(test_attaches_are_requests),
         FX_TEST(test_sessions),
         FX_TEST(test_sessions_asked_for),
