@@ -332,8 +332,7 @@ static int prepare(struct ag_ask *ask, const struct rt_request_msg *msg, struct 
     bool qualified = true, of_all = ask->what == ASK_LIST || ask->what == ASK_LIMITS;
 
     op->kind = asks[ask->what].op;
-    if (ask->what == ASK_HOSTS || ask->what == ASK_STORE || ask->what == ASK_DRAIN ||
-        (of_all && msg->cid.size == 0)) {
+    if (ask->what == ASK_HOSTS || ask->what == ASK_STORE || ask->what == ASK_DRAIN || (of_all && msg->cid.size == 0)) {
         rt_slice_copy(rt_slice_text(ag_link_who(ask->link)), ask->key.tenant, sizeof(ask->key.tenant));
     } else if (rt_ag_key(ask->link, name_of(ask, msg->cid), &ask->key, &qualified) != 0) {
         return RT_EINVAL;

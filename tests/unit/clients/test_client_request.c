@@ -621,20 +621,13 @@ static void test_drain_elsewhere(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_create),
-        TEST(test_show),
-        TEST(test_bad_report),
-        TEST(test_list),
-        TEST(test_hosts),
-        TEST(test_limits),
-        TEST(test_store),
-        TEST(test_tails),
-        TEST(test_order_of_tails),
-        TEST(test_tails_elsewhere),
-        TEST(test_kick_elsewhere),
-        TEST(test_create_elsewhere),
-        TEST(test_drain_elsewhere),
-        TEST(test_limits_elsewhere),
+        TEST(test_create),          TEST(test_show),
+        TEST(test_bad_report),      TEST(test_list),
+        TEST(test_hosts),           TEST(test_limits),
+        TEST(test_store),           TEST(test_tails),
+        TEST(test_order_of_tails),  TEST(test_tails_elsewhere),
+        TEST(test_kick_elsewhere),  TEST(test_create_elsewhere),
+        TEST(test_drain_elsewhere), TEST(test_limits_elsewhere),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -528,6 +528,7 @@ static void check_number(const struct place *place, const struct rt_msg_field *f
         {NULL, "from", 0, 4},
         {NULL, "wait", 0, 10000},
         {"request", "states", 0, 63},
+        {"request", "drain", 0, RT_DRAIN_OFF},
     };
     if (strcmp(field->key, "d") == 0) {
         assert_true(field->min == 0 && field->max == 0); /* a digest */
