@@ -181,6 +181,18 @@ static void test_no_right_to_subscribe(void **state)
     agent_stop(agent);
 }
 
+/* The end is stored, and soon with the replica too: on a busy machine a replica is slow to say so, and then the same
+ * end is offered again, as agents do. */
+static void replicated(struct rt_store_op *end)
+{
+    uint64_t limit = uv_hrtime() + UINT64_C(1000000) * HANG_MS;
+
+    do {
+        assert_int_equal(submit(agent, end), 0);
+    } while (agent->reply.how == RT_END_STORED && uv_hrtime() < limit);
+    assert_int_equal(agent->reply.how, RT_END_REPLICATED);
+}
+
 /* A user that may not ask whether a replica has an end: no end is stored, and it is said once why. */
 static void test_no_right_to_wait(void **state)
 {
@@ -197,8 +209,7 @@ static void test_no_right_to_wait(void **state)
     assert_int_equal(count_logged("the store refuses: NOPERM"), 1);
     assert_int_equal(count_logged("'wait'"), 1);
     command("ACL SETUSER default +wait");
-    assert_int_equal(submit(agent, &end), 0);
-    assert_int_equal(agent->reply.how, RT_END_REPLICATED);
+    replicated(&end);
     agent_stop(agent);
     rt_test_redis_stop(&replica);
 }
