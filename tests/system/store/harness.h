@@ -67,7 +67,7 @@ void agent_stop(struct agent *agent);
 bool run_until(bool (*done)(struct agent *), struct agent *agent, uint64_t ms);
 void run_for(uint64_t ms);
 
-/* Runs the loop until the server has so many replicas that are in step. */
+/* Runs the loop until the server has so many replicas that have said that they have what it had at the call. */
 void until_replicas(struct rt_test_redis *server, unsigned n);
 
 /* Submits and waits for the reply; returns its error, or that of the submission. */
