@@ -263,25 +263,38 @@ static unsigned caught_up(const char *info, unsigned long long offset)
     return n;
 }
 
+/* What INFO replication says; to be freed. */
+static redisReply *replication_of(const struct rt_test_redis *server)
+{
+    redisReply *info = rt_test_redis_ask(server, ASK_MS, "INFO replication");
+
+    if (info == NULL || info->type != REDIS_REPLY_STRING) {
+        fail_msg("no answer to INFO replication");
+    }
+    return info;
+}
+
+static unsigned long long offset_of(const char *info)
+{
+    const char *at = strstr(info, "master_repl_offset:");
+
+    return at != NULL ? strtoull(at + strlen("master_repl_offset:"), NULL, 10) : 0;
+}
+
 void until_replicas(struct rt_test_redis *server, unsigned n)
 {
     uint64_t end = uv_hrtime() + UINT64_C(30000000000);
-    unsigned long long offset = 0;
-    unsigned found = 0;
+    unsigned long long offset = 0; /* 0: nothing is replicated yet */
+    unsigned found;
 
     do {
-        redisReply *info = rt_test_redis_ask(server, ASK_MS, "INFO replication");
-        const char *at =
-            info != NULL && info->type == REDIS_REPLY_STRING ? strstr(info->str, "master_repl_offset:") : NULL;
+        redisReply *info = replication_of(server);
 
-        assert_non_null(at);
+        offset = offset > 0 ? offset : offset_of(info->str);
+        found = caught_up(info->str, offset);
         if (uv_hrtime() > end) {
             fail_msg("%u replicas have all, not %u: %s", found, n, info->str);
         }
-        if (offset == 0) { /* 0: nothing is replicated yet */
-            offset = strtoull(at + strlen("master_repl_offset:"), NULL, 10);
-        }
-        found = caught_up(info->str, offset);
         freeReplyObject(info);
         run_for(20);
     } while ((n > 0 && offset == 0) || found != n);

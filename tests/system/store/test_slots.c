@@ -191,7 +191,7 @@ static void test_slot_that_moves(void **state)
     struct rt_slot_place place;
     char ids[2][64];
     size_t from, to;
-    uint16_t named;
+    uint16_t named = 0;
 
     (void)state;
     load(0, &map);
