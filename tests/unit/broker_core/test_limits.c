@@ -256,10 +256,10 @@ static void test_bytes_unread(void **state)
     c = fx_client(fx, "acme");
     boss = fx_client_as(fx, RT_CLIENT_OPERATOR);
     fx_queued(fx, b, RT_LINK_HIGH_WATER); /* not congested: does not count */
-    fx_queued(fx, a, 2 * RT_LINK_HIGH_WATER);
-    fx_queued(fx, boss, 4 * RT_LINK_HIGH_WATER);
-    fx_queued(fx, c, 3 * RT_LINK_HIGH_WATER);
-    fx_queued(fx, b, 2 * RT_LINK_HIGH_WATER);
+    fx_queued(fx, a, (size_t)2 * RT_LINK_HIGH_WATER);
+    fx_queued(fx, boss, (size_t)4 * RT_LINK_HIGH_WATER);
+    fx_queued(fx, c, (size_t)3 * RT_LINK_HIGH_WATER);
+    fx_queued(fx, b, (size_t)2 * RT_LINK_HIGH_WATER);
     told(fx, b, 0, "limits.tenant_bytes", most,
          "tenant local has 3145728 bytes that wait at this agent, the most it may have (limits.tenant_bytes)");
     assert_true(fx_closed(fx, b));
@@ -288,8 +288,8 @@ static void test_bytes_of_who_stalls(void **state)
     a = fx_client(fx, "local");
     b = fx_client(fx, "local");
     other = fx_client(fx, "acme");
-    fx_queued(fx, other, 3 * high);
-    fx_queued(fx, a, 2 * high + high / 2);
+    fx_queued(fx, other, (size_t)3 * high);
+    fx_queued(fx, a, (size_t)2 * high + high / 2);
     fx_queued(fx, b, high + 1);
     told(fx, a, 0, "limits.tenant_bytes", 3 * (uint64_t)high,
          "tenant local has 3145728 bytes that wait at this agent, the most it may have (limits.tenant_bytes)");
@@ -446,7 +446,7 @@ static void test_half_of_what_waits(void **state)
     fx_down(fx); /* which asks nothing */
     assert_true(size > 0 && payload[0] >= 0x80 && payload[0] < 0x8f);
     payload[0]++; /* one key more, of which nobody knows */
-    memcpy(payload + size, "\xa2zz\xc5", 4);
+    memcpy(payload + size, (const uint8_t[]){0xa2, 'z', 'z', 0xc5}, 4);
     rt_put_u16(payload + size + 4, (uint16_t)(RT_SHORT_MAX - size - 6));
     for (uint64_t i = 0; i <= room; i++) {
         if (i % 1000 == 0) {

@@ -41,17 +41,17 @@ static int setup(void **state)
 /* Runs a shell's line; returns its exit status. lab->out is what it wrote on both outputs. */
 __attribute__((format(printf, 2, 3))) static int shell(struct lab *lab, const char *format, ...)
 {
-    char line[1024] = "{ ";
+    char line[1024], command[1024 + 16];
     va_list args;
     FILE *file;
     size_t size;
     int status;
 
     va_start(args, format);
-    (void)vsnprintf(line + 2, sizeof(line) - 16, format, args);
+    (void)vsnprintf(line, sizeof(line), format, args);
     va_end(args);
-    strcat(line, "; } 2>&1");
-    file = popen(line, "re"); /* NOLINT(cert-env33-c): lines of this file */
+    (void)snprintf(command, sizeof(command), "{ %s; } 2>&1", line);
+    file = popen(command, "re"); /* NOLINT(cert-env33-c): lines of this file */
     assert_non_null(file);
     size = fread(lab->out, 1, sizeof(lab->out) - 1, file);
     lab->out[size] = '\0';
