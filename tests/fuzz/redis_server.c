@@ -66,6 +66,7 @@ static enum redis_ask what_of(const struct word *word, size_t n)
     } known[] = {
         {"AUTH", ASKED_AUTH},
         {"CLIENT", ASKED_AUTH},
+        {"ACL", ASKED_AUTH},
         {"ROLE", ASKED_ROLE},
         {"MASTER", ASKED_MASTER},
         {"get-master-addr-by-name", ASKED_ADDRESS},
@@ -201,8 +202,8 @@ static void add_row(struct fuzz_in *in)
         add_bytes(fuzz_bytes(in));
         return;
     }
-    (void)snprintf(row, sizeof(row), MARK "\n%u\n500\n3\n1.0\n%s\n%s", (unsigned)fuzz_number(in), what & 1 ? "m" : "-",
-                   what & 2 ? "unix:/a\ntls:10.0.0.1:7401" : "tls:10.0.0.2:7401");
+    (void)snprintf(row, sizeof(row), MARK "\n%u\n500\n3\n1.0\n%s\n0\n%s", (unsigned)fuzz_number(in),
+                   what & 1 ? "m" : "-", what & 2 ? "unix:/a\ntls:10.0.0.1:7401" : "tls:10.0.0.2:7401");
     add_text(row);
 }
 
