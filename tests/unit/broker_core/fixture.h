@@ -105,6 +105,7 @@ void fx_disk(struct fx *fx, int error);       /* the disk has done, or has faile
 void fx_disk_revoked(struct fx *fx, int error);
 /* The same of whether the host drains. */
 void fx_disk_drains(struct fx *fx, int error);
+void fx_limit(struct fx *fx, enum rt_limit limit, uint64_t most);
 void fx_up(struct fx *fx, bool fresh, bool whole);
 void fx_down(struct fx *fx);
 /* The registry has a row of it from now on, in the order of the names: its notice is heard, or it stands still. */

@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "tests/unit/broker_core/fixture.h"
 
+#include "broker/core/machine.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -306,6 +308,11 @@ void fx_fail(struct fx *fx, int error)
 static void news(struct fx *fx, const struct rt_store_news *item)
 {
     rt_agent_store_news(fx->agent, item, fx->now);
+}
+
+void fx_limit(struct fx *fx, enum rt_limit limit, uint64_t most)
+{
+    fx->agent->config.limits[limit] = most;
 }
 
 void fx_up(struct fx *fx, bool fresh, bool whole)

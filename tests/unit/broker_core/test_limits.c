@@ -2,7 +2,6 @@
  * Copyright The retether authors */
 #include "broker/core/limits.h"
 #include "broker/core/machine.h"
-#include "broker/core/made.h"
 #include "session/base/bytes.h"
 #include "session/core/msg_hop.h"
 #include "session/core/msg_stream.h"
@@ -16,11 +15,6 @@
 #include <cmocka.h>
 
 /* What a tenant and a client may have: who goes over is told, nobody else notices, and what has ended makes room. */
-
-static void limit(struct fx *fx, enum rt_limit which, uint64_t most)
-{
-    fx->agent->config.limits[which] = most;
-}
 
 static void told(struct fx *fx, int client, uint32_t channel, const char *which, uint64_t most, const char *text)
 {
@@ -65,6 +59,9 @@ static void nothing_left(struct fx *fx)
         for (size_t i = 0; i < AG_TENANT_LIMITS; i++) {
             assert_int_equal(tenant->has[i], 0);
         }
+        for (size_t i = 0; i < AG_SHARES; i++) {
+            assert_int_equal(tenant->shares[i], 0);
+        }
     }
 }
 
@@ -85,7 +82,7 @@ static void test_clients(void **state)
     struct fx *fx = *state;
     int first, over;
 
-    limit(fx, RT_LIMIT_TENANT_CLIENTS, 2);
+    fx_limit(fx, RT_LIMIT_TENANT_CLIENTS, 2);
     first = fx_client(fx, "acme");
     (void)fx_client(fx, "acme");
     over = knock(fx, "acme");
@@ -112,7 +109,7 @@ static void test_channels(void **state)
     struct fx_guest guest, other;
     int a, b, c, boss;
 
-    limit(fx, RT_LIMIT_TENANT_CHANNELS, 2);
+    fx_limit(fx, RT_LIMIT_TENANT_CHANNELS, 2);
     serve(fx, &guest, "local");
     serve(fx, &other, "acme");
     a = fx_client(fx, "local");
@@ -154,7 +151,7 @@ static void test_channels_unread(void **state)
     struct fx_guest guest;
     int client;
 
-    limit(fx, RT_LIMIT_TENANT_CHANNELS, 1);
+    fx_limit(fx, RT_LIMIT_TENANT_CHANNELS, 1);
     fx_attached(fx, &guest, &client);
     fx_queued(fx, client, RT_LINK_HIGH_WATER + 1);
     fx_lost(fx, guest.link);
@@ -175,7 +172,7 @@ static void test_channels_of_one(void **state)
     struct fx_guest guest;
     int a, b;
 
-    limit(fx, RT_LIMIT_CLIENT_CHANNELS, 1);
+    fx_limit(fx, RT_LIMIT_CLIENT_CHANNELS, 1);
     serve(fx, &guest, "local");
     a = fx_client(fx, "local");
     b = fx_client(fx, "local");
@@ -196,7 +193,7 @@ static void test_waiting(void **state)
     struct rt_refuse_msg refuse;
     int a, b, c;
 
-    limit(fx, RT_LIMIT_TENANT_WAITING, 1);
+    fx_limit(fx, RT_LIMIT_TENANT_WAITING, 1);
     a = fx_client(fx, "local");
     b = fx_client(fx, "local");
     c = fx_client(fx, "acme");
@@ -232,7 +229,7 @@ static void test_bytes_waiting(void **state)
     fx_attach(fx, a, 1, "web", 5000, 0, 0);
     size = fx->agent->held_bytes;
     assert_int_equal(fx->agent->tenants->has[RT_LIMIT_TENANT_BYTES], size);
-    limit(fx, RT_LIMIT_TENANT_BYTES, 2 * size - 1);
+    fx_limit(fx, RT_LIMIT_TENANT_BYTES, 2 * size - 1);
     fx_attach(fx, a, 2, "web", 5000, 0, 0);
     fx_want_refuse(fx, a, 2, RT_CLASS_LIMIT, NULL);
     fx_attach(fx, c, 1, "web", 5000, 0, 0);
@@ -250,7 +247,7 @@ static void test_bytes_unread(void **state)
     const uint64_t most = 3 * (uint64_t)RT_LINK_HIGH_WATER;
     int a, b, c, boss;
 
-    limit(fx, RT_LIMIT_TENANT_BYTES, most);
+    fx_limit(fx, RT_LIMIT_TENANT_BYTES, most);
     a = fx_client(fx, "local");
     b = fx_client(fx, "local");
     c = fx_client(fx, "acme");
@@ -268,7 +265,7 @@ static void test_bytes_unread(void **state)
     fx_queued(fx, a, RT_LINK_HIGH_WATER + 1);
     fx_queued(fx, b, 2 * RT_LINK_HIGH_WATER - 1); /* together as much as there may be */
     assert_false(fx_closed(fx, a) || fx_closed(fx, b));
-    limit(fx, RT_LIMIT_TENANT_BYTES, 1);
+    fx_limit(fx, RT_LIMIT_TENANT_BYTES, 1);
     fx_queued(fx, b, RT_LINK_HIGH_WATER + 1); /* it reads, so it is not the one who goes */
     assert_false(fx_closed(fx, b));
     fx_queued(fx, a, 0);
@@ -284,7 +281,7 @@ static void test_bytes_of_who_stalls(void **state)
     const uint32_t high = RT_LINK_HIGH_WATER;
     int a, b, c, other;
 
-    limit(fx, RT_LIMIT_TENANT_BYTES, 3 * (uint64_t)high);
+    fx_limit(fx, RT_LIMIT_TENANT_BYTES, 3 * (uint64_t)high);
     a = fx_client(fx, "local");
     b = fx_client(fx, "local");
     other = fx_client(fx, "acme");
@@ -302,7 +299,7 @@ static void test_bytes_of_who_stalls(void **state)
     c = fx_client(fx, "local");
     fx_queued(fx, a, high + high / 4);
     fx_queued(fx, c, high + high / 2);
-    limit(fx, RT_LIMIT_TENANT_BYTES, high + high / 8);
+    fx_limit(fx, RT_LIMIT_TENANT_BYTES, high + high / 8);
     fx_queued(fx, b, high + 1);
     assert_true(fx_closed(fx, a) && fx_closed(fx, c));
     assert_false(fx_closed(fx, b));
@@ -322,7 +319,7 @@ static void test_requests_of_one(void **state)
     struct fx *fx = *state;
     int a = fx_client(fx, "local"), b = fx_client(fx, "local"), boss = fx_client_as(fx, RT_CLIENT_OPERATOR);
 
-    limit(fx, RT_LIMIT_CLIENT_REQUESTS, 4);
+    fx_limit(fx, RT_LIMIT_CLIENT_REQUESTS, 4);
     for (uint64_t round = 0; round < 3; round++) {
         for (uint64_t id = 1; id <= 4; id++) {
             asked(fx, a, id, RT_CLASS_INVALID);
@@ -350,7 +347,7 @@ static void test_requests_of_tenant(void **state)
     struct fx *fx = *state;
     int a = fx_client(fx, "local"), b = fx_client(fx, "local"), c = fx_client(fx, "acme");
 
-    limit(fx, RT_LIMIT_TENANT_REQUESTS, 2);
+    fx_limit(fx, RT_LIMIT_TENANT_REQUESTS, 2);
     asked(fx, a, 1, RT_CLASS_INVALID);
     asked(fx, b, 1, RT_CLASS_INVALID);
     asked(fx, a, 2, RT_CLASS_LIMIT);
@@ -475,8 +472,8 @@ static void test_attaches_are_requests(void **state)
     struct rt_refuse_msg refuse;
     int a, b, c, boss;
 
-    limit(fx, RT_LIMIT_CLIENT_REQUESTS, 2);
-    limit(fx, RT_LIMIT_TENANT_REQUESTS, 3);
+    fx_limit(fx, RT_LIMIT_CLIENT_REQUESTS, 2);
+    fx_limit(fx, RT_LIMIT_TENANT_REQUESTS, 3);
     serve(fx, &guest, "local");
     a = fx_client(fx, "local");
     b = fx_client(fx, "local");
@@ -519,122 +516,6 @@ static void test_attaches_are_requests(void **state)
     nothing_left(fx);
 }
 
-static void create(struct fx *fx, int client, const char *cid, enum rt_class cls)
-{
-    static uint64_t id;
-
-    request(fx, client, ++id, ask("create", cid));
-    fx_answer(fx);
-    want(fx, client, id, cls);
-}
-
-static void test_sessions(void **state)
-{
-    struct fx *fx = *state;
-    struct fx_guest guest;
-    int client = fx_client(fx, "local"), other = fx_client(fx, "acme");
-
-    limit(fx, RT_LIMIT_TENANT_SESSIONS, 2);
-    create(fx, client, "a", RT_CLASS_OK);
-    create(fx, client, "web", RT_CLASS_OK);
-    fx_guest(&guest, "web", 1);
-    memcpy(guest.token, reply.tok.data, reply.tok.size);
-    guest.token_size = reply.tok.size;
-    create(fx, client, "c", RT_CLASS_LIMIT);
-    assert_true(rt_slice_equal(reply.m, rt_slice_text("tenant local has 2 sessions at this agent, the most it may have "
-                                                      "(limits.tenant_sessions)")));
-    create(fx, other, "c", RT_CLASS_OK);
-    /* One that starts is the same one. */
-    fx_serve(fx, &guest);
-    create(fx, client, "c", RT_CLASS_LIMIT);
-    /* One that is taken back is none, nor is one that another host serves. */
-    request(fx, client, 100, ask("remove", "a"));
-    fx_answer(fx);
-    want(fx, client, 100, RT_CLASS_OK);
-    create(fx, client, "c", RT_CLASS_OK);
-    create(fx, client, "d", RT_CLASS_LIMIT);
-    fx_claimed(fx, "c", "there", 5, 1);
-    create(fx, client, "d", RT_CLASS_OK);
-    create(fx, client, "e", RT_CLASS_LIMIT);
-    /* Nor one whose guest has gone. */
-    fx_lost(fx, guest.link);
-    fx_answer(fx);
-    create(fx, client, "e", RT_CLASS_OK);
-    create(fx, client, "f", RT_CLASS_LIMIT);
-    assert_int_equal(fx_stats(fx).over[RT_LIMIT_TENANT_SESSIONS], 5);
-}
-
-/* A create counts while it is asked for; one that fails, and one that nobody waits for, counts no more. */
-static void test_sessions_asked_for(void **state)
-{
-    struct fx *fx = *state;
-    int client = fx_client(fx, "local");
-
-    limit(fx, RT_LIMIT_TENANT_SESSIONS, 1);
-    request(fx, client, 1, ask("create", "a"));
-    request(fx, client, 2, ask("create", "b"));
-    want(fx, client, 2, RT_CLASS_LIMIT);
-    fx_fail(fx, RT_EUNAVAIL);
-    want(fx, client, 1, RT_CLASS_RETRY_LATER);
-    request(fx, client, 3, ask("create", "a"));
-    fx_lost(fx, client);
-    fx_answer(fx);
-    client = fx_client(fx, "local");
-    create(fx, client, "b", RT_CLASS_OK);
-    create(fx, client, "c", RT_CLASS_LIMIT);
-    fx_lost(fx, client);
-    /* Nobody has started it, or nobody has heard of that. */
-    fx_tick(fx, AG_MADE_MS);
-    fx_answer(fx);
-    client = fx_client(fx, "local");
-    create(fx, client, "c", RT_CLASS_OK);
-    create(fx, client, "d", RT_CLASS_LIMIT);
-}
-
-/* Guests that come run already, so they are served however many there are; but their tenant makes no more. */
-static void test_guests_come_in(void **state)
-{
-    struct fx *fx = *state;
-    struct fx_guest guests[3];
-    static const char *const cids[] = {"a", "b", "c"};
-    int client;
-
-    limit(fx, RT_LIMIT_TENANT_SESSIONS, 1);
-    for (size_t i = 0; i < 3; i++) {
-        fx_guest(&guests[i], cids[i], 1);
-        fx_serve(fx, &guests[i]);
-        assert_true(fx_serves(fx, cids[i]));
-    }
-    client = fx_client(fx, "local");
-    create(fx, client, "d", RT_CLASS_LIMIT);
-    fx_serve(fx, &guests[0]); /* on another link: its old one goes */
-    assert_int_equal(fx->agent->tenants->has[RT_LIMIT_TENANT_SESSIONS], 3);
-    for (size_t i = 0; i < 3; i++) {
-        fx_lost(fx, guests[i].link);
-    }
-    fx_answer(fx);
-    create(fx, client, "d", RT_CLASS_OK);
-}
-
-/* Places of made ones are bounded for all tenants together. */
-static void test_made_bounded(void **state)
-{
-    struct fx *fx = *state;
-    struct rt_key key;
-
-    memset(&key, 0, sizeof(key));
-    for (unsigned i = 0; i < RT_AGENT_MADE_MAX + 2; i++) {
-        (void)snprintf(key.tenant, sizeof(key.tenant), i < 2 ? "acme" : "local");
-        (void)snprintf(key.cid, sizeof(key.cid), "c%u", i);
-        rt_ag_made_note(fx->agent, &key);
-    }
-    assert_int_equal(HASH_COUNT(fx->agent->made), RT_AGENT_MADE_MAX);
-    assert_int_equal(rt_ag_tenant(fx->agent, "acme")->has[RT_LIMIT_TENANT_SESSIONS], 0); /* they were the oldest */
-    assert_int_equal(rt_ag_tenant(fx->agent, "local")->has[RT_LIMIT_TENANT_SESSIONS], RT_AGENT_MADE_MAX);
-    rt_ag_made_note(fx->agent, &key); /* made anew */
-    assert_int_equal(rt_ag_tenant(fx->agent, "local")->has[RT_LIMIT_TENANT_SESSIONS], RT_AGENT_MADE_MAX);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -651,10 +532,6 @@ int main(void)
         FX_TEST(test_half_of_the_lists),
         FX_TEST(test_half_of_what_waits),
         FX_TEST(test_attaches_are_requests),
-        FX_TEST(test_sessions),
-        FX_TEST(test_sessions_asked_for),
-        FX_TEST(test_guests_come_in),
-        FX_TEST(test_made_bounded),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

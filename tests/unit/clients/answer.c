@@ -38,6 +38,13 @@ void reply_cb(struct retether_client *client, const struct retether_reply *reply
         answer->host = reply->hosts[0];
     }
     answer->hosts += reply->n_hosts;
+    if (reply->n_limits > 0) {
+        answer->limit = reply->limits[0];
+    }
+    answer->checks += reply->n_checks;
+    if (reply->n_checks > 0) {
+        answer->check = reply->checks[0];
+    }
     if (reply->n_order > 0) {
         assert_int_equal(answer->parts, 1);
         assert_true(reply->n_order <= sizeof(runs) / sizeof(runs[0]));

@@ -12,12 +12,14 @@ struct answer {
     int error;
     unsigned cls;
     char text[RETETHER_TEXT_MAX + 1], token[RETETHER_TOKEN_SIZE];
-    size_t records, hosts, bytes, n_order;
+    size_t records, hosts, checks, bytes, n_order;
     struct retether_record record; /* the first; its arrays are copied below */
     struct retether_move move;
     struct retether_process process;
     struct retether_holder holder;
     struct retether_host host;
+    struct retether_limit limit; /* the first of a part, as the next one */
+    struct retether_check check;
     uint64_t end[2];
     unsigned code, signum;
     uint64_t offset;
