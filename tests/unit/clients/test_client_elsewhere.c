@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "migrate/core/token_text.h"
 #include "tests/unit/clients/answer.h"
 #include "tests/unit/clients/box_request.h"
-#include "migrate/core/token_text.h"
 
 /* Requests that the agent that was asked cannot answer, or not all of it: it names another one, which is asked once. */
 
@@ -273,11 +273,8 @@ static void test_drain_elsewhere(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_tails_elsewhere),
-        TEST(test_kick_elsewhere),
-        TEST(test_create_elsewhere),
-        TEST(test_drain_elsewhere),
-        TEST(test_limits_elsewhere),
+        TEST(test_tails_elsewhere), TEST(test_kick_elsewhere),   TEST(test_create_elsewhere),
+        TEST(test_drain_elsewhere), TEST(test_limits_elsewhere),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
