@@ -22,10 +22,17 @@ static int ask_drain(struct cli_app *app, retether_reply_cb cb)
 
 static void drained(struct cli_app *app, const struct retether_reply *reply);
 
+/* What is not there is a host, and no container: that is said here. */
+static bool accepts_unknown(const struct cli_app *app, const struct retether_reply *reply)
+{
+    (void)app;
+    return reply->cls == RETETHER_NOT_FOUND;
+}
+
+static const struct cli_request request = {.ask = ask_drain, .take = drained, .accepts = accepts_unknown};
+
 static void look_cb(uv_timer_t *timer)
 {
-    static const struct cli_request request = {.ask = ask_drain, .take = drained};
-
     what = RETETHER_DRAIN_LOOK;
     cli_ask(timer->data, &request);
 }
@@ -54,6 +61,10 @@ static void drained(struct cli_app *app, const struct retether_reply *reply)
     const struct retether_host *host = reply->hosts;
     bool waits = cli_has(app->options, &wait_option), first = what != RETETHER_DRAIN_LOOK;
 
+    if (reply->cls == RETETHER_NOT_FOUND) {
+        cli_fail(app, "there is no host \"%s\"; retether hosts lists them", app->options->word[0]);
+        return;
+    }
     if (reply->n_hosts != 1) {
         cli_fail(app, "the agent of %s cannot be reached from here", app->options->word[0]);
         return;
@@ -77,8 +88,6 @@ static void drained(struct cli_app *app, const struct retether_reply *reply)
 
 static void run(struct cli_app *app)
 {
-    static const struct cli_request request = {.ask = ask_drain, .take = drained};
-
     what = cli_has(app->options, &off) ? RETETHER_DRAIN_OFF : RETETHER_DRAIN_ON;
     until_ms = cli_has(app->options, &cli_timeout) ? uv_now(&app->loop) + app->options->timeout_ms : UINT64_MAX;
     if (what == RETETHER_DRAIN_OFF && cli_has(app->options, &wait_option)) {

@@ -473,6 +473,7 @@ static void test_kick(void **state)
 static uint64_t containers[4]; /* at the host, by the number of the request */
 static unsigned n_drains;
 static enum rt_drain drain_asked[4];
+static enum rt_class drain_class;
 static bool drain_over; /* the host does not drain when it is looked at */
 
 static bool answer_drain(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
@@ -487,7 +488,8 @@ static bool answer_drain(struct box *box, struct link *link, uint64_t id, const 
     assert_true(rt_slice_equal(request->host, rt_slice_text("h0")));
     drain_asked[n_drains] = (enum rt_drain)request->drain;
     memset(&reply, 0, sizeof(reply));
-    reply.n_hosts = 1;
+    reply.c = drain_class;
+    reply.n_hosts = drain_class == RT_CLASS_OK;
     reply.hosts[0].host = rt_slice_text("h0");
     reply.hosts[0].drains = !drain_over || n_drains == 0;
     reply.hosts[0].sessions = containers[n_drains++];
@@ -525,6 +527,11 @@ static void test_drain(void **state)
     n_drains = 0;
     program_run(p, "drain --off h0", 0);
     assert_int_equal(drain_asked[0], RT_DRAIN_OFF);
+    n_drains = 0;
+    drain_class = RT_CLASS_NOT_FOUND;
+    program_run(p, "drain h0", 125);
+    assert_string_equal(program_err(p), "retether: there is no host \"h0\"; retether hosts lists them\n");
+    drain_class = RT_CLASS_OK;
 }
 
 int main(void)
