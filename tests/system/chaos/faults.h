@@ -17,6 +17,8 @@ redisReply *chaos_ask(const struct rt_test_redis *server, const char *line);
 bool chaos_tell(const struct rt_test_redis *server, const char *line);
 /* Takes back what was told; also by one that is slow, but not by one that was killed: that has forgotten it. */
 void chaos_untell(struct chaos *chaos, const struct rt_test_redis *server, const char *line);
+/* No server has ended but those that a fault has ended. */
+void chaos_servers_check(struct chaos *chaos);
 /* Whom the first Sentinel that answers calls the primary; or one that runs. */
 struct rt_test_redis *chaos_primary(struct chaos *chaos);
 unsigned chaos_number_of(const struct chaos *chaos, const struct rt_test_redis *server);

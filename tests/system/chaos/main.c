@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
 #include "tests/system/chaos/chaos.h"
+#include "tests/system/chaos/faults.h"
 
 #include "session/base/random.h"
 
@@ -151,6 +152,7 @@ static void strike(struct chaos *chaos, const struct chaos_fault *first, const s
             faults[i]->mend(chaos, &on[i]);
         }
     }
+    chaos_servers_check(chaos);
     if (empties) { /* what ended meanwhile may be gone as well */
         chaos_run(chaos, REST_MS);
         memset(chaos->ended, 0, sizeof(chaos->ended));

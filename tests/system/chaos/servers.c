@@ -6,10 +6,12 @@
 #include "tests/lib/pki.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* The servers of the store, how they are spoken to, and the agents' way to them. */
@@ -35,13 +37,34 @@ bool chaos_tell(const struct rt_test_redis *server, const char *line)
     return taken;
 }
 
+void chaos_servers_check(struct chaos *chaos)
+{
+    for (size_t i = 0; i < CHAOS_SERVERS; i++) {
+        const struct rt_test_redis *server = chaos->servers[i];
+        siginfo_t info = {0};
+
+        if (server->pid != 0 && waitid(P_PID, (id_t)server->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+            info.si_pid != 0) {
+            chaos_fail(chaos, "the server at port %u has ended by itself: %s %d", server->port,
+                       info.si_code == CLD_EXITED ? "status" : "signal", info.si_status);
+        }
+    }
+}
+
 void chaos_untell(struct chaos *chaos, const struct rt_test_redis *server, const char *line)
 {
     uint64_t until = rt_process_now_ms() + UNTELL_LIMIT_MS;
 
-    while (server->pid != 0 && !chaos_tell(server, line)) {
-        if (rt_process_now_ms() > until) {
-            chaos_fail(chaos, "a server does not take back what was done to it: %s", line);
+    while (server->pid != 0) {
+        redisReply *reply = chaos_ask(server, line);
+        bool taken = reply != NULL && reply->type != REDIS_REPLY_ERROR, late = rt_process_now_ms() > until;
+
+        if (!taken && late) {
+            chaos_fail(chaos, "the server at port %u does not take back what was done to it: %s: %s", server->port,
+                       line, reply != NULL ? reply->str : "no answer");
+        }
+        freeReplyObject(reply);
+        if (taken || late) {
             return;
         }
         chaos_wait(chaos, AGAIN_MS);
@@ -102,9 +125,11 @@ static const char *const server_options[] = {
 static const char *const agent_options[] = {"--store-password-file", chaos_only.login, "--store-tls",
                                             chaos_only.agent_tls, NULL};
 
+/* What was there is written over, and never cut off before: a server reads its clock from the file where it is mapped,
+ * and a byte that is not there at that moment ends it (SIGBUS). */
 static int write_file(const char *path, const void *data, size_t size)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     ssize_t n = fd >= 0 ? write(fd, data, size) : -1;
 
     if (fd >= 0) {
