@@ -172,7 +172,11 @@ static void note(struct rt_agent *agent, const char *name, const struct rt_store
 
 void rt_ag_host_notice(struct rt_agent *agent, const struct rt_store_host *row)
 {
-    note(agent, row->host, row, agent->now, true);
+    const struct ag_host *known = rt_ag_host(agent, row->host);
+    struct rt_store_host told = *row;
+
+    told.drains = known != NULL && known->row.drains && rt_id_equal(&known->row.instance, &row->instance);
+    note(agent, told.host, &told, agent->now, true);
 }
 
 /* Looks. */

@@ -155,9 +155,11 @@ enum rt_store_news_kind {
     RT_STORE_CLAIMED,
     RT_STORE_REVOKED, /* lives up to `life` of key are not served any more; as CLAIMED it may get lost */
     RT_STORE_TOUCH,   /* a heartbeat of ours was answered */
-    RT_STORE_HOST,    /* a host says that it has come, or come back, or has other addresses; may get lost */
-    RT_STORE_TAKEN,   /* another live agent goes by our host name; the store is out for us until the next UP */
-    RT_STORE_LOOKED,  /* what a look at the store has found, each minute; or that it is out, and why */
+    /* A host says that it has come, or come back, or has other addresses; may get lost. Whether it drains is not told.
+     */
+    RT_STORE_HOST,
+    RT_STORE_TAKEN,  /* another live agent goes by our host name; the store is out for us until the next UP */
+    RT_STORE_LOOKED, /* what a look at the store has found, each minute; or that it is out, and why */
 };
 
 struct rt_store_news {

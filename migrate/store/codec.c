@@ -241,7 +241,10 @@ static int add_registry(struct rt_store_args *args, const struct rt_store_op *op
     const char *host = op->host;
 
     if (op->kind == RT_STORE_HOST_ROW) {
-        rt_redis_texts(&args->redis, "HGET", RT_STORE_REGISTRY, host, NULL);
+        char *drains = take(args, RT_HOST_MAX + sizeof(RT_STORE_DRAINS));
+
+        (void)snprintf(drains, RT_HOST_MAX + sizeof(RT_STORE_DRAINS), "%s" RT_STORE_DRAINS, host);
+        rt_redis_texts(&args->redis, "HMGET", RT_STORE_REGISTRY, host, drains, NULL);
         return rt_store_word(host, RT_HOST_MAX) ? 0 : RT_EINVAL;
     }
     rt_redis_function(&args->redis, "hosts", "2");

@@ -27,8 +27,10 @@
 /* What a function that writes under a claim answers first: it has written; there is no record; the record is at another
  * claim; this life has ended in another way. */
 enum rt_store_written { RT_STORE_WRITTEN, RT_STORE_NO_RECORD, RT_STORE_OTHER_CLAIM, RT_STORE_OTHER_END };
-/* A registry row: text lines. A longer one is not looked at. */
+/* A registry row: text lines. Of a longer one only the heartbeat is read. */
 #define RT_STORE_ROW_MAX 1024
+/* Beside a host's row there is a field "HOST drains" while it drains. No host's name has a space. */
+#define RT_STORE_DRAINS " drains"
 
 /* A command with the room for its numbers, hex ids and names. */
 struct rt_store_args {
@@ -68,13 +70,18 @@ RT_MUST_CHECK int rt_store_parse_record(const redisReply *reply, const struct rt
 /* 0; RT_ENOTFOUND when it has neither ended nor been lost for its lease. Tails point into the reply. */
 RT_MUST_CHECK int rt_store_parse_tails(const redisReply *reply, struct rt_store_reply *out);
 
-/* A host's row as the registry has it; its age by now_ms, 0 when that is not known. */
+/* A host's row as the registry has it; its age by now_ms, 0 when that is not known. RT_EPROTO: no version that we know
+ * has written it. The host is there all the same: *row has its name, and its heartbeat (where that cannot be read, what
+ * tells a changed row from one that stands still), and nothing else; without a name *row says nothing. */
 RT_MUST_CHECK int rt_store_parse_row(const char *host, size_t host_size, const char *text, size_t size, uint64_t now_ms,
                                      struct rt_store_host *row);
 /* Takes the addresses out of a row that mean nothing on this machine, as they are another's unix sockets or loopback.
  */
 void rt_store_reachable(const char *machine, struct rt_store_host *row);
-/* The part of a row that the agent writes: sessions, version, machine, drains, addresses. Returns its size. */
+/* Whether a row's host drains, by what stands in the field beside it (RT_STORE_DRAINS): the instance that has
+ * said so. */
+bool rt_store_drains(const char *text, size_t size, const struct rt_store_host *row);
+/* The part of a row that the agent writes: sessions, version, machine, addresses. Returns its size. */
 size_t rt_store_format_row(const struct rt_store_host *host, char out[RT_STORE_ROW_MAX]);
 /* A message on RT_STORE_HOSTS_CHANNEL: the host's name, then its row. */
 RT_MUST_CHECK int rt_store_parse_host(const char *text, size_t size, struct rt_store_news *news);

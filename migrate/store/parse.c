@@ -280,8 +280,8 @@ int rt_store_parse_tails(const redisReply *reply, struct rt_store_reply *out)
 
 size_t rt_store_format_row(const struct rt_store_host *host, char out[RT_STORE_ROW_MAX])
 {
-    size_t size = (size_t)snprintf(out, RT_STORE_ROW_MAX, "%" PRIu64 "\n%s\n%s\n%d\n", host->sessions, host->version,
-                                   host->machine, host->drains);
+    size_t size =
+        (size_t)snprintf(out, RT_STORE_ROW_MAX, "%" PRIu64 "\n%s\n%s\n", host->sessions, host->version, host->machine);
 
     for (size_t i = 0; i < host->n_addr; i++) {
         size += (size_t)snprintf(out + size, RT_STORE_ROW_MAX - size, "%s\n", host->addr[i]);
@@ -331,32 +331,70 @@ static size_t cut(const char *text, size_t size, struct rt_slice *line, size_t m
     return n + (text < end);
 }
 
-/* Of a row: instance, seq, time, sessions, version, machine, drains; its addresses follow. */
-#define ROW_LINES 7
+/* Of a row: instance, seq, time, sessions, version, machine; its addresses follow. */
+#define ROW_LINES 6
+
+/* The heartbeat of a row that has none which can be read: its text. That of a host that lives changes. */
+static void beat_of_text(const char *text, size_t size, struct rt_id *instance)
+{
+    for (size_t i = 0; i < size; i++) {
+        uint8_t *b = &instance->b[i % sizeof(instance->b)];
+
+        *b = (uint8_t)(*b * 31 + (uint8_t)text[i]);
+    }
+}
+
+/* What the agent gave. */
+static bool given(const struct rt_slice *line, size_t n, struct rt_store_host *row)
+{
+    if (n < ROW_LINES || n > ROW_LINES + RT_ADDRS_MAX || !number(line[3], &row->sessions) ||
+        !copy(line[4], row->version, sizeof(row->version)) || !copy(line[5], row->machine, sizeof(row->machine))) {
+        return false;
+    }
+    for (size_t i = ROW_LINES; i < n; i++) {
+        if (!copy(line[i], row->addr[row->n_addr++], RT_ADDR_MAX + 1)) {
+            return false;
+        }
+    }
+    return true;
+}
 
 int rt_store_parse_row(const char *host, size_t host_size, const char *row_text, size_t size, uint64_t now_ms,
                        struct rt_store_host *row)
 {
     struct rt_slice line[ROW_LINES + RT_ADDRS_MAX] = {{NULL, 0}};
-    size_t n = size > RT_STORE_ROW_MAX + 128 ? 0 : cut(row_text, size, line, ROW_LINES + RT_ADDRS_MAX);
-    uint64_t at_ms, drains;
+    size_t n = cut(row_text, size, line, ROW_LINES + RT_ADDRS_MAX);
+    struct rt_store_host beat;
+    uint64_t at_ms;
 
     memset(row, 0, sizeof(*row));
-    if (n < ROW_LINES || n > ROW_LINES + RT_ADDRS_MAX || host_size == 0 ||
-        !copy(slice(host, host_size), row->host, sizeof(row->host)) || !id(line[0], &row->instance) ||
-        !number(line[1], &row->seq) || !number(line[2], &at_ms) || !number(line[3], &row->sessions) ||
-        !copy(line[4], row->version, sizeof(row->version)) || !copy(line[5], row->machine, sizeof(row->machine)) ||
-        !number(line[6], &drains)) {
+    if (host_size == 0 || !copy(slice(host, host_size), row->host, sizeof(row->host))) {
         return RT_EPROTO;
     }
-    row->drains = drains != 0;
-    for (size_t i = ROW_LINES; i < n; i++) {
-        if (!copy(line[i], row->addr[row->n_addr++], RT_ADDR_MAX + 1)) {
-            return RT_EPROTO;
-        }
+    beat = *row;
+    (void)snprintf(beat.version, sizeof(beat.version), "-");
+    (void)snprintf(beat.machine, sizeof(beat.machine), "-");
+    if (!id(line[0], &beat.instance) || !number(line[1], &beat.seq) || !number(line[2], &at_ms)) {
+        beat.seq = 0;
+        memset(&beat.instance, 0, sizeof(beat.instance));
+        beat_of_text(row_text, size, &beat.instance);
+        *row = beat;
+        return RT_EPROTO;
     }
-    row->age_ms = now_ms > at_ms ? now_ms - at_ms : 0;
+    beat.age_ms = now_ms > at_ms ? now_ms - at_ms : 0;
+    *row = beat;
+    if (size > RT_STORE_ROW_MAX + 128 || !given(line, n, row)) {
+        *row = beat;
+        return RT_EPROTO;
+    }
     return 0;
+}
+
+bool rt_store_drains(const char *text, size_t size, const struct rt_store_host *row)
+{
+    struct rt_id instance;
+
+    return id(slice(text, size), &instance) && rt_id_equal(&instance, &row->instance);
 }
 
 int rt_store_parse_host(const char *message, size_t size, struct rt_store_news *news)

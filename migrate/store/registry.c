@@ -195,7 +195,8 @@ static void send_beat(struct rt_store *store)
     rt_redis_texts(&args, RT_STORE_REGISTRY, RT_STORE_NAMES, RT_STORE_BIRTH, store->self.host, instance, seq,
                    store->run_id, mark, NULL);
     rt_redis_arg(&args, row, size);
-    rt_redis_texts(&args, store->announce ? "1" : "0", store->rival.state == RT_WATCH_DEAD ? dead : "", dead_seq, NULL);
+    rt_redis_texts(&args, store->announce ? "1" : "0", store->rival.state == RT_WATCH_DEAD ? dead : "", dead_seq,
+                   store->self.drains ? "1" : "0", NULL);
     store->beat_at = uv_now(store->loop);
     if (rt_redis_call(&store->commands, &args, beat_cb, store) != 0) {
         return; /* lost, or too much under way: the next one tries again */

@@ -4,13 +4,16 @@
 -- The hosts. The second part of functions.lua, whose names it uses.
 
 -- The registry: rt:{reg}:rows, a row for each host, and rt:{reg}:names, the hosts' names in their order. A row:
--- instance, seq, time (ms), then what the agent gave (sessions, version, machine, whether it drains, addresses), one a
--- line. The time is for people, and for rows that nobody has written for TTL_MS: who lives is judged by the sequence,
--- by who looks (migrate/core/watch.h).
+-- instance, seq, time (ms), then what the agent gave (sessions, version, machine, addresses), one a line. The time is
+-- for people, and for rows that nobody has written for TTL_MS: who lives is judged by the sequence, by who looks
+-- (migrate/core/watch.h). Beside a row, while its host drains, there is a field "HOST drains" with the instance that
+-- says so: a version that does not know it takes the row over without it, and then it says nothing.
+
+local DRAINS = ' drains'
 
 local function parse_row(row)
     local instance, seq, at = string.match(row or '', '^(%x+)\n(%d+)\n(%d+)\n')
-    return instance, tonumber(seq or 0), tonumber(at or 0)
+    return instance, tonumber(seq or 0), tonumber(at)
 end
 
 -- The store's birth mark, "random:ms:run id". Another run of the server may have lost what the last one acknowledged
@@ -25,7 +28,7 @@ local function birth(key, candidate, run, now)
     return mark, at
 end
 
--- What others remember of a row: version, whether the host drains, and addresses.
+-- What others remember of a row: version, machine and addresses.
 local function told_of(payload)
     return string.match(payload or '', '^%d+\n(.*)$')
 end
@@ -34,7 +37,7 @@ end
 -- is left, unless it is still the one that we have found dead. The row is published when there was none or another
 -- one, when it says something else than before, and when the agent wants it told.
 -- KEYS: registry, names, birth mark. args: host, instance, seq, run id, random, payload of the row, tell, instance and
--- seq of the dead one. -> now, mark, its ms, taken (then nothing was written), instance and seq found, seq written
+-- seq of the dead one, '1' when the host drains. -> now, mark, its ms, taken (then nothing was written), instance and seq found, seq written
 local function beat(keys, args)
     local now = store_ms()
     local mark, born = birth(keys[3], args[5], args[4], now)
@@ -45,6 +48,11 @@ local function beat(keys, args)
     if not taken then
         local row = table.concat({args[2], str(new_seq), str(now), args[6]}, '\n')
         redis.call('HSET', keys[1], args[1], row)
+        if args[10] == '1' then
+            redis.call('HSET', keys[1], args[1] .. DRAINS, args[2])
+        else
+            redis.call('HDEL', keys[1], args[1] .. DRAINS)
+        end
         redis.call('ZADD', keys[2], 0, args[1])
         if args[7] == '1' or instance ~= args[2] or
             told_of(string.match(old, '^%x+\n%d+\n%d+\n(.*)$')) ~= told_of(args[6]) then
@@ -54,9 +62,11 @@ local function beat(keys, args)
     return {now, mark, born, taken and 1 or 0, instance or '', seq, new_seq}
 end
 
--- A page of the registry, in the order of the names; rows that nobody has written for TTL_MS go with it.
+-- A page of the registry, in the order of the names; rows that nobody has written for TTL_MS go with it. One that does
+-- not say when it was written stays: another version's may be.
 -- KEYS: registry, names. args: the name behind which it begins ('' first), how many at most.
--- -> now, the last name when there may be more, else '', rows (flat: host, row, host, row)
+-- -> now, the last name when there may be more, else '', rows (flat: host, row, who says that it
+-- drains or '', host, ...)
 local function hosts(keys, args)
     local now = store_ms()
     local from = args[1] == '' and '-' or '(' .. args[1]
@@ -65,15 +75,21 @@ local function hosts(keys, args)
     if #names == 0 then
         return {now, '', flat}
     end
-    local found = redis.call('HMGET', keys[1], unpack(names))
+    local fields = {}
     for i, name in ipairs(names) do
-        local _, _, at = parse_row(found[i] or '')
-        if not found[i] or now - at > TTL_MS then
-            redis.call('HDEL', keys[1], name)
+        fields[2 * i - 1], fields[2 * i] = name, name .. DRAINS
+    end
+    local found = redis.call('HMGET', keys[1], unpack(fields))
+    for i, name in ipairs(names) do
+        local row = found[2 * i - 1]
+        local _, _, at = parse_row(row or '')
+        if not row or at and now - at > TTL_MS then
+            redis.call('HDEL', keys[1], name, name .. DRAINS)
             redis.call('ZREM', keys[2], name)
         else
             flat[#flat + 1] = name
-            flat[#flat + 1] = found[i]
+            flat[#flat + 1] = row
+            flat[#flat + 1] = found[2 * i] or ''
         end
     end
     return {now, #names == tonumber(args[2]) and names[#names] or '', flat}

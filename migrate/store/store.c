@@ -31,6 +31,16 @@
 
 /* Answers. */
 
+/* A row that cannot be read is one, too: who wrote it lives. */
+static void parse_row(const struct rt_store_run *run, const struct rt_slice *name, const redisReply *text,
+                      const redisReply *drains, uint64_t now_ms, struct rt_store_host *row)
+{
+    if (rt_store_parse_row((const char *)name->data, name->size, text->str, text->len, now_ms, row) == 0) {
+        rt_store_reachable(run->store->self.machine, row);
+    }
+    row->drains = drains->type == REDIS_REPLY_STRING && rt_store_drains(drains->str, drains->len, row);
+}
+
 static int parse_hosts(struct rt_store_run *run, const redisReply *reply, struct rt_store_reply *out)
 {
     const redisReply *next = rt_store_element(reply, 1, REDIS_REPLY_STRING);
@@ -45,28 +55,31 @@ static int parse_hosts(struct rt_store_run *run, const redisReply *reply, struct
         return RT_ENOMEM;
     }
     memcpy(out->next, next->str, next->len + 1);
-    for (size_t i = 0; i + 1 < rows->elements && out->n_hosts < RT_HOSTS_PAGE; i += 2) {
+    for (size_t i = 0; i + 2 < rows->elements && out->n_hosts < RT_HOSTS_PAGE; i += 3) {
+        struct rt_store_host *row = &out->hosts[out->n_hosts];
         const redisReply *name = rows->element[i], *text = rows->element[i + 1];
 
-        if (name->type == REDIS_REPLY_STRING && text->type == REDIS_REPLY_STRING &&
-            rt_store_parse_row(name->str, name->len, text->str, text->len, now_ms, &out->hosts[out->n_hosts]) == 0) {
-            rt_store_reachable(run->store->self.machine, &out->hosts[out->n_hosts]);
-            out->n_hosts++;
+        if (name->type == REDIS_REPLY_STRING && text->type == REDIS_REPLY_STRING) {
+            const struct rt_slice of = {(const uint8_t *)name->str, name->len};
+
+            parse_row(run, &of, text, rows->element[i + 2], now_ms, row);
+            out->n_hosts += row->host[0] != '\0';
         }
     }
     rt_store_names_page(run->store, run->host, out->next, out->hosts, out->n_hosts);
     return 0;
 }
 
-/* The answer to HGET: the row, or nil when the host has none. */
+/* The answer to HMGET: the row, or nil when the host has none; and whether it drains. */
 static int parse_host_row(struct rt_store_run *run, const redisReply *reply, struct rt_store_reply *out)
 {
-    int rc;
+    const struct rt_slice name = rt_slice_text(run->host);
+    const redisReply *text = rt_store_element(reply, 0, REDIS_REPLY_STRING);
 
-    if (reply->type == REDIS_REPLY_NIL) {
+    if (rt_store_element(reply, 0, REDIS_REPLY_NIL) != NULL) {
         return 0;
     }
-    if (reply->type != REDIS_REPLY_STRING) {
+    if (text == NULL || reply->elements != 2) {
         return RT_EPROTO;
     }
     out->hosts = calloc(1, sizeof(*out->hosts));
@@ -74,11 +87,8 @@ static int parse_host_row(struct rt_store_run *run, const redisReply *reply, str
         return RT_ENOMEM;
     }
     out->n_hosts = 1;
-    rc = rt_store_parse_row(run->host, strlen(run->host), reply->str, reply->len, 0, &out->hosts[0]);
-    if (rc == 0) {
-        rt_store_reachable(run->store->self.machine, &out->hosts[0]);
-    }
-    return rc;
+    parse_row(run, &name, text, reply->element[1], 0, &out->hosts[0]);
+    return 0;
 }
 
 static bool is_end(enum rt_store_op_kind kind)

@@ -73,7 +73,7 @@ static enum redis_ask what_of(const struct word *word, size_t n)
         {"INFO", ASKED_INFO},
         {"CONFIG", ASKED_CONFIG},
         {"FUNCTION", ASKED_FUNCTION},
-        {"HGET", ASKED_HOST_ROW},
+        {"HMGET", ASKED_HOST_ROW},
         {"HGETALL", ASKED_RECORD},
         {"TIME", ASKED_TIME},
         {"ZRANGEBYLEX", ASKED_RANGE},
@@ -298,7 +298,7 @@ static void add_pairs(struct fuzz_in *in, bool rows)
         add("*3\r\n");
         add_number(in);
         add_name(in, "");
-        add("*%u\r\n", 2 * n);
+        add("*%u\r\n", 3 * n);
     } else {
         add("*%u\r\n", 2 + 2 * n);
         add_number(in);
@@ -308,6 +308,7 @@ static void add_pairs(struct fuzz_in *in, bool rows)
         add_name(in, rows ? "h1" : "t/box");
         if (rows) {
             add_row(in);
+            add_text(fuzz_byte(in) & 1 ? "" : MARK);
         } else {
             add_text("7");
         }
@@ -370,7 +371,9 @@ static void answer_to(enum redis_ask what, const struct redis_asked *asked, stru
         add_pairs(in, true);
         break;
     case ASKED_HOST_ROW:
+        add("*2\r\n");
         add_row(in);
+        add_text(fuzz_byte(in) & 1 ? "" : MARK);
         break;
     case ASKED_RECORD:
         add_record(in);
@@ -456,7 +459,7 @@ size_t redis_server_push(struct fuzz_in *in, const char **out)
     if (what & 8) {
         add_bytes(fuzz_bytes(in));
     } else if (what & 1) {
-        (void)snprintf(message, sizeof(message), "h%u\n" MARK "\n%u\n500\n3\n1.0\nm\n0\ntls:10.0.0.1:7401\n",
+        (void)snprintf(message, sizeof(message), "h%u\n" MARK "\n%u\n500\n3\n1.0\nm\ntls:10.0.0.1:7401\n",
                        what >> 1 & 3U, (unsigned)fuzz_number(in));
         add_text(message);
     } else {

@@ -55,7 +55,7 @@ static const struct {
     {"fuzz_store", "claimed",
      "\xa0"
      "7\n1\nhost\ntenant\nbox\n"},
-    {"fuzz_store", "host", "\xa0h1\n" ID "\n7\n500\n3\n1.0\nm\n0\ntls:10.0.0.1:7401\n"},
+    {"fuzz_store", "host", "\xa0h1\n" ID "\n7\n500\n3\n1.0\nm\ntls:10.0.0.1:7401\n"},
     {"fuzz_store", "past",
      "\xa0"
      "1 2 65536 5\nlabel1 1 5 a\n2 1 6 b\n"},

@@ -329,109 +329,6 @@ static void test_find_by_prefix_over_hosts(void **state)
     agent_stop(b);
 }
 
-static void test_hosts(void **state)
-{
-    struct agent *a = agent_start(redis.unix_endpoint, "hosta");
-    struct agent *b = agent_start(redis.unix_endpoint, "hostb");
-    struct rt_store_op op = {.kind = RT_STORE_HOSTS};
-    struct rt_store_config config;
-    const struct rt_store_news *news;
-    uint64_t seq;
-
-    (void)state;
-    rt_store_set_self(&b->store, 42, false);
-    run_for(1200);
-    assert_int_equal(submit(a, &op), 0);
-    assert_int_equal(a->reply.n_hosts, 2);
-    for (size_t i = 0; i < 2; i++) {
-        const struct rt_store_host *host = &a->hosts[i];
-
-        assert_int_equal(host->n_addr, 2);
-        assert_string_equal(host->addr[1], "tcp:[2001:db8::1]:7401");
-        assert_string_equal(host->version, "0.1-test");
-        assert_true(host->age_ms < 2500);
-        assert_true(host->seq > 0);
-        assert_int_equal(host->sessions, strcmp(host->host, "hostb") == 0 ? 42 : 0);
-    }
-    news = find_news(a, RT_STORE_HOST, 0);
-    while (news != NULL && strcmp(news->row.host, "hosta") == 0) { /* its own, if it had subscribed by then */
-        news = find_news(a, RT_STORE_HOST, (size_t)(news - a->news) + 1);
-    }
-    if (news == NULL) {
-        fail_msg("the other host is not told of");
-        return;
-    }
-    assert_string_equal(news->row.host, "hostb");
-    assert_int_equal(news->row.n_addr, 2);
-    assert_null(find_news(a, RT_STORE_HOST, (size_t)(news - a->news) + 1));
-
-    /* A row by its name moves while its agent lives. */
-    op = (struct rt_store_op){.kind = RT_STORE_HOST_ROW, .host = "hostb"};
-    assert_int_equal(submit(a, &op), 0);
-    assert_int_equal(a->reply.n_hosts, 1);
-    seq = a->hosts[0].seq;
-    run_for(1200);
-    assert_int_equal(submit(a, &op), 0);
-    assert_true(a->hosts[0].seq > seq);
-    seq = a->hosts[0].seq;
-    agent_stop(b);
-    run_for(1200);
-    assert_int_equal(submit(a, &op), 0);
-    assert_int_equal(a->hosts[0].seq, seq);
-    snprintf(op.host, sizeof(op.host), "hostc");
-    assert_int_equal(submit(a, &op), 0);
-    assert_int_equal(a->reply.n_hosts, 0);
-    /* It is told when it comes back. */
-    agent_config(&config, redis.unix_endpoint, "hostb");
-    b = agent_new(&config);
-    assert_true(run_until(is_up, b, RT_HEARTBEAT_EXPIRY_MS + 2500));
-    run_for(50);
-    assert_non_null(find_news(a, RT_STORE_HOST, (size_t)(news - a->news) + 1));
-    agent_stop(b);
-    agent_stop(a);
-}
-
-static void set_row(redisContext *context, unsigned i, const char *at)
-{
-    freeReplyObject(redisCommand(context, "HSET rt:{reg}:rows h%04u %s%s%s", i, "00112233445566778899aabbccddeeff\n3\n",
-                                 at, "\n12\n0.1\nm\n0\ntcp:192.0.2.7:7401\n"));
-    freeReplyObject(redisCommand(context, "ZADD rt:{reg}:names 0 h%04u", i));
-}
-
-/* A thousand hosts: each is on one page, in the order of the names; what a heartbeat costs does not grow with them. */
-static void test_a_thousand_hosts(void **state)
-{
-    struct agent *a = agent_start(redis.unix_endpoint, "a");
-    redisContext *context = redisConnectUnix(redis.socket);
-    struct rt_store_op op = {.kind = RT_STORE_HOSTS};
-    unsigned n = 0, pages = 0;
-
-    (void)state;
-    for (unsigned i = 0; i < 1000; i++) {
-        set_row(context, i, i % 2 == 0 ? "99999999999999" : "9"); /* a clock that was ahead, rows of years ago */
-    }
-    run_for(20); /* the loop's time stood still */
-    do {
-        assert_int_equal(submit(a, &op), 0);
-        assert_true(a->reply.n_hosts <= RT_HOSTS_PAGE);
-        for (size_t i = 0; i < a->reply.n_hosts; i++) {
-            if (strcmp(a->hosts[i].host, "a") != 0) {
-                assert_int_equal(strtoul(a->hosts[i].host + 1, NULL, 10), n);
-                n += 2;
-            }
-        }
-        memcpy(op.host, a->reply.next, sizeof(op.host));
-        pages++;
-    } while (op.host[0] != '\0');
-    assert_int_equal(n, 1000);
-    assert_int_equal(pages, 1001 / RT_HOSTS_PAGE + 1);
-    assert_int_equal(number("ZCARD rt:{reg}:names%s", ""), 501); /* what nobody has written for a week is gone */
-    assert_int_equal(number("HLEN rt:{reg}:rows%s", ""), 501);
-    assert_true(is_up(a));
-    redisFree(context);
-    agent_stop(a);
-}
-
 /* Marked as lost by another host, as its owner is dead: the state stays, a lease later it counts as lost. */
 static void test_owner_dead(void **state)
 {
@@ -573,8 +470,6 @@ int main(void)
         cmocka_unit_test_setup(test_history_is_bounded, flush_setup),
         cmocka_unit_test_setup(test_report_and_state_are_fenced, flush_setup),
         cmocka_unit_test_setup(test_find_by_prefix_over_hosts, flush_setup),
-        cmocka_unit_test_setup(test_hosts, flush_setup),
-        cmocka_unit_test_setup(test_a_thousand_hosts, flush_setup),
         cmocka_unit_test_setup(test_owner_dead, flush_setup),
         cmocka_unit_test_setup(test_bad_operations, flush_setup),
         cmocka_unit_test_setup(test_functions_come_back, flush_setup),

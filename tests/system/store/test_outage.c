@@ -305,7 +305,7 @@ static void test_clock_went_back(void **state)
 
     (void)state;
     freeReplyObject(redisCommand(context, "HSET rt:{reg}:rows hosta %s",
-                                 "00112233445566778899aabbccddeeff\n3\n99999999999999\n0\n0.1\nm\n0\ntcp:a:1\n"));
+                                 "00112233445566778899aabbccddeeff\n3\n99999999999999\n0\n0.1\nm\ntcp:a:1\n"));
     a = start_instance(1);
     assert_true(run_until(is_up, a, RT_HEARTBEAT_EXPIRY_MS + 2500));
     redisFree(context);

@@ -224,13 +224,14 @@ static bool knows_hostb(void *ctx)
 /* Other agents appear in what clients are told with the registry's rows; rows that are none do not. */
 static void test_peers(void **state)
 {
-    static const char row[] = FAKE_OTHER "\n3\n999900\n12\n0.1\nm\n0\ntcp:192.0.2.7:7401\n";
+    static const char row[] = FAKE_OTHER "\n3\n999900\n12\n0.1\nm\ntcp:192.0.2.7:7401\n";
     static char page[512];
     bool known = true;
 
     (void)state;
     (void)snprintf(page, sizeof(page),
-                   "*3\r\n:1000000\r\n$0\r\n\r\n*4\r\n$5\r\nhostb\r\n$%zu\r\n%s\r\n$5\r\nhostc\r\n$3\r\nbad\r\n",
+                   "*3\r\n:1000000\r\n$0\r\n\r\n*6\r\n$5\r\nhostb\r\n$%zu\r\n%s\r\n$0\r\n\r\n$5\r\nhostc\r\n$"
+                   "3\r\nbad\r\n$0\r\n\r\n",
                    strlen(row), row);
     fake_rule(&fake, "FCALL hosts", page, FAKE_GO_ON, 0);
     fx_start();

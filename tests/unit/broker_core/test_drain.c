@@ -31,7 +31,7 @@ static void want_row(size_t i, const char *host, bool drains)
     assert_int_equal(reply.hosts[i].drains, drains);
 }
 
-/* By its notice. */
+/* By its notice, and by a walk through the registry, which alone tells whether it drains. */
 static void other(struct fx *fx, const char *host, bool drains)
 {
     fx_host(fx, host, false);
@@ -41,6 +41,7 @@ static void other(struct fx *fx, const char *host, bool drains)
         }
     }
     fx_host(fx, host, true);
+    fx_beats(fx, 1);
 }
 
 static void want_refused(struct fx *fx, int client, uint64_t id, const char *host)
@@ -168,6 +169,28 @@ static void test_elsewhere(void **state)
 
 static struct rt_welcome_msg welcome; /* large */
 
+/* A notice does not tell whether its host drains: what is known of that agent stays, of another one nothing is. */
+static void test_notice(void **state)
+{
+    struct fx *fx = *state;
+    int boss = fx_client(fx, "");
+
+    other(fx, "there", true);
+    fx_host(fx, "there", true);
+    drain(fx, boss, 1, "there", RT_DRAIN_LOOK);
+    want(fx, boss, 1, RT_CLASS_OK);
+    want_row(1, "there", true);
+    fx->hosts[0].row.instance.b[0]++;
+    fx_host(fx, "there", true);
+    drain(fx, boss, 2, "there", RT_DRAIN_LOOK);
+    want(fx, boss, 2, RT_CLASS_OK);
+    want_row(1, "there", false);
+    fx_beats(fx, 1);
+    drain(fx, boss, 3, "there", RT_DRAIN_LOOK);
+    want(fx, boss, 3, RT_CLASS_OK);
+    want_row(1, "there", true);
+}
+
 /* A client is told at its HELLO which agents it should rather not ask. */
 static void test_welcome(void **state)
 {
@@ -193,10 +216,7 @@ static void test_welcome(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FX_TEST(test_drain),
-        FX_TEST(test_disk),
-        FX_TEST(test_elsewhere),
-        FX_TEST(test_welcome),
+        FX_TEST(test_drain), FX_TEST(test_disk), FX_TEST(test_elsewhere), FX_TEST(test_notice), FX_TEST(test_welcome),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -185,7 +185,7 @@ static void test_rows(void **state)
 {
     static const char id[] = "00112233445566778899aabbccddeeff";
     struct rt_store_host host = {
-        .host = "h", .version = "1.2", .machine = "m", .sessions = 3, .drains = true, .n_addr = 1, .addr = {"tcp:a:1"}};
+        .host = "h", .version = "1.2", .machine = "m", .sessions = 3, .n_addr = 1, .addr = {"tcp:a:1"}};
     char payload[RT_STORE_ROW_MAX], text[RT_STORE_ROW_MAX + 100];
     struct rt_store_host row;
 
@@ -196,7 +196,6 @@ static void test_rows(void **state)
     assert_int_equal(row.seq, 7);
     assert_int_equal(row.age_ms, 500);
     assert_int_equal(row.sessions, 3);
-    assert_true(row.drains);
     assert_int_equal(row.n_addr, 1);
     assert_string_equal(row.addr[0], "tcp:a:1");
     assert_int_equal(rt_store_parse_row("h", 1, text, strlen(text), 900, &row), 0);
@@ -219,6 +218,48 @@ static void test_rows(void **state)
     snprintf(text, sizeof(text), "%s\n9007199254740991\n9007199254740991\n%s", id, payload);
     assert_int_equal(rt_store_parse_row("h", 1, text, strlen(text), 1500, &row), 0);
     assert_int_equal(row.n_addr, RT_ADDRS_MAX);
+}
+
+/* A row of a version that we do not know: its heartbeat is read, and nothing else. Who cannot even read that sees
+ * whether the row changes. */
+static void test_unread_rows(void **state)
+{
+#define BEAT "00112233445566778899aabbccddeeff\n7\n1000\n"
+    static const char *const unread[] = {
+        BEAT,
+        BEAT "3\n1.2\n",
+        BEAT "3 and more\n1.2\nm\ntcp:a:1\n",
+        BEAT "3\n1.2\nm\na\nb\nc\nd\ne\n",
+        BEAT "3\n1.2-0123456789012345678901234567890123456789\nm\ntcp:a:1\n",
+    };
+    static char longest[RT_STORE_ROW_MAX + 256] = BEAT;
+    struct rt_store_host row, other;
+
+    (void)state;
+    append(longest, sizeof(longest), "3\n1.2\nm\n");
+    while (strlen(longest) + 11 < sizeof(longest)) {
+        append(longest, sizeof(longest), "0123456789");
+    }
+    for (size_t i = 0; i <= sizeof(unread) / sizeof(unread[0]); i++) {
+        const char *text = i < sizeof(unread) / sizeof(unread[0]) ? unread[i] : longest;
+
+        assert_int_equal(rt_store_parse_row("h", 1, text, strlen(text), 1500, &row), RT_EPROTO);
+        assert_string_equal(row.host, "h");
+        assert_int_equal(row.seq, 7);
+        assert_int_equal(row.instance.b[1], 0x11);
+        assert_int_equal(row.age_ms, 500);
+        assert_int_equal(row.n_addr, 0);
+        assert_int_equal(row.sessions, 0);
+        assert_string_equal(row.version, "-");
+    }
+    assert_int_equal(rt_store_parse_row("h", 1, "seq=7", 5, 1500, &row), RT_EPROTO);
+    assert_int_equal(rt_store_parse_row("h", 1, "seq=7", 5, 1700, &other), RT_EPROTO);
+    assert_string_equal(other.host, "h");
+    assert_true(rt_id_equal(&row.instance, &other.instance) && row.seq == other.seq);
+    assert_int_equal(rt_store_parse_row("h", 1, "seq=8", 5, 1900, &other), RT_EPROTO);
+    assert_false(rt_id_equal(&row.instance, &other.instance));
+    assert_int_equal(rt_store_parse_row("", 0, BEAT, strlen(BEAT), 0, &row), RT_EPROTO);
+    assert_string_equal(row.host, "");
 }
 
 /* The path of a socket is good on its own machine only. */
@@ -296,13 +337,10 @@ static void test_largest_claim(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_outcomes),
-        cmocka_unit_test(test_past),
-        cmocka_unit_test(test_records),
-        cmocka_unit_test(test_chain_twice),
-        cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_reachable),
-        cmocka_unit_test(test_messages_and_members),
+        cmocka_unit_test(test_outcomes),      cmocka_unit_test(test_past),
+        cmocka_unit_test(test_records),       cmocka_unit_test(test_chain_twice),
+        cmocka_unit_test(test_rows),          cmocka_unit_test(test_unread_rows),
+        cmocka_unit_test(test_reachable),     cmocka_unit_test(test_messages_and_members),
         cmocka_unit_test(test_largest_claim),
     };
 

@@ -223,7 +223,7 @@ static void refused(size_t times)
 
     assert_int_equal(submit(agent, &op), RT_EUNAVAIL);
     assert_int_equal(submit(agent, &op), RT_EUNAVAIL);
-    assert_int_equal(count_logged("the store refuses: NOPERM no hget"), times);
+    assert_int_equal(count_logged("the store refuses: NOPERM no hmget"), times);
 }
 
 /* A store that stays out is said again, with what is wrong by then; and from its return all that was said once is news.
@@ -232,7 +232,7 @@ static void test_out(void **state)
 {
     (void)state;
     start();
-    fake_rule(&fake, "HGET", "-NOPERM no hget\r\n", FAKE_GO_ON, 0);
+    fake_rule(&fake, "HMGET", "-NOPERM no hmget\r\n", FAKE_GO_ON, 0);
     refused(1);
     fake_rule(&fake, "ROLE", "*1\r\n$5\r\nslave\r\n", FAKE_GO_ON, 0);
     rt_redis_drop(&agent->store.commands, "as the test wants");

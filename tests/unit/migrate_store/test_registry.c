@@ -387,7 +387,7 @@ static void push_host(const char *text)
     fake_push(&fake, push);
 }
 
-#define ROW FAKE_OTHER "\n3\n999900\n12\n0.1\nm\n0\ntcp:192.0.2.7:7401\n"
+#define ROW FAKE_OTHER "\n3\n999900\n12\n0.1\nm\ntcp:192.0.2.7:7401\n"
 
 /* Notices of hosts that come; those that are none say nothing. */
 static void test_notices(void **state)
@@ -399,7 +399,7 @@ static void test_notices(void **state)
                                         "\n" ROW,
                                         "hostb\nnonsense",
                                         "hostb\n" FAKE_OTHER "\n3\n999900\n",
-                                        "hostb\n" FAKE_OTHER "\n-3\n999900\n12\n0.1\nm\n0\n",
+                                        "hostb\n" FAKE_OTHER "\n-3\n999900\n12\n0.1\nm\n",
                                         "hostb\n" FAKE_OTHER "\n3\n999900\n12\n"
                                         "0.1-0123456789012345678901234567890123456789\n",
                                         longest};

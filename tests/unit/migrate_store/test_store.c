@@ -34,7 +34,7 @@ static const struct {
      ":7\r\n" STR("5", "hostb") ":1\r\n" STR("2", "\1\2")},
     {RT_STORE_MARK, "FCALL mark", "*4\r\n:0\r\n:7\r\n:1\r\n" STR("5", "hosta")},
     {RT_STORE_HOSTS, "FCALL hosts", "*3\r\n:1000\r\n" NO_TEXT "*0\r\n"},
-    {RT_STORE_HOST_ROW, "HGET rt:{reg}:rows", "$-1\r\n"},
+    {RT_STORE_HOST_ROW, "HMGET rt:{reg}:rows", "*2\r\n$-1\r\n$-1\r\n"},
     {RT_STORE_REMOVE, "FCALL remove", "*2\r\n:0\r\n:0\r\n"},
     {RT_STORE_REVOKE, "FCALL revoke", "*2\r\n:0\r\n:9\r\n"},
 };
@@ -177,8 +177,9 @@ static void test_values_out_of_range(void **state)
         {RT_STORE_HOSTS, "FCALL hosts", "*3\r\n:-1\r\n" NO_TEXT "*0\r\n"},
         {RT_STORE_HOSTS, "FCALL hosts", "*3\r\n:1\r\n:0\r\n*0\r\n"},
         {RT_STORE_HOSTS, "FCALL hosts", "*3\r\n:1\r\n" NO_TEXT ":0\r\n"},
-        {RT_STORE_HOST_ROW, "HGET rt:{reg}:rows", ":1\r\n"},
-        {RT_STORE_HOST_ROW, "HGET rt:{reg}:rows", "*0\r\n"},
+        {RT_STORE_HOST_ROW, "HMGET rt:{reg}:rows", ":1\r\n"},
+        {RT_STORE_HOST_ROW, "HMGET rt:{reg}:rows", "*0\r\n"},
+        {RT_STORE_HOST_ROW, "HMGET rt:{reg}:rows", "*1\r\n" STR("3", "row")},
     };
 
     (void)state;
@@ -188,6 +189,23 @@ static void test_values_out_of_range(void **state)
         }
     }
     assert_true(is_up(agent));
+}
+
+/* A row that cannot be read is one of a host that is there. */
+static void test_unread_rows(void **state)
+{
+    (void)state;
+    assert_int_equal(ask_with(RT_STORE_HOST_ROW, "HMGET rt:{reg}:rows", "*2\r\n" STR("3", "row") "$-1\r\n"), 0);
+    assert_int_equal(agent->reply.n_hosts, 1);
+    assert_string_equal(agent->hosts[0].host, "hostb");
+    assert_int_equal(agent->hosts[0].n_addr, 0);
+    assert_false(agent->hosts[0].drains);
+    assert_int_equal(ask_with(RT_STORE_HOSTS, "FCALL hosts",
+                              "*3\r\n:1\r\n" NO_TEXT "*3\r\n" STR("5", "hostc") STR("3", "row") NO_TEXT),
+                     0);
+    assert_int_equal(agent->reply.n_hosts, 1);
+    assert_string_equal(agent->hosts[0].host, "hostc");
+    assert_int_equal(agent->store.n_names, 1);
 }
 
 /* What the store said no to, and why. */
@@ -358,9 +376,10 @@ static void test_stop_with_work(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_AGENT(test_right_answers), WITH_AGENT(test_senseless_answers), WITH_AGENT(test_values_out_of_range),
-        WITH_AGENT(test_told_why),      WITH_AGENT(test_error_replies),     WITH_AGENT(test_functions_missing),
-        WITH_AGENT(test_no_answer),     WITH_AGENT(test_refused_at_once),   WITH_AGENT(test_stop_with_work),
+        WITH_AGENT(test_right_answers),     WITH_AGENT(test_senseless_answers), WITH_AGENT(test_values_out_of_range),
+        WITH_AGENT(test_unread_rows),       WITH_AGENT(test_told_why),          WITH_AGENT(test_error_replies),
+        WITH_AGENT(test_functions_missing), WITH_AGENT(test_no_answer),         WITH_AGENT(test_refused_at_once),
+        WITH_AGENT(test_stop_with_work),
     };
 
     return cmocka_run_group_tests(tests, fake_group_setup, fake_group_teardown);
