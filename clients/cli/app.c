@@ -499,7 +499,7 @@ void cli_find(struct cli_app *app)
     cli_ask_briefly(app, &request);
 }
 
-void cli_watch(struct cli_app *app, const struct retether_attachment_callbacks *callbacks, bool soon)
+void cli_watch(struct cli_app *app, const struct retether_attachment_callbacks *callbacks, bool signals)
 {
     struct retether_attach_options options;
     struct retether_attachment *att; /* the client's, which closes it */
@@ -508,8 +508,9 @@ void cli_watch(struct cli_app *app, const struct retether_attachment_callbacks *
     retether_attach_defaults(&options, sizeof(options));
     options.container = app->container;
     options.input = options.output = false;
+    options.control = signals;
     options.hold_ms = 0;
-    if (soon) {
+    if (signals) {
         options.give_up_ms = app->options->timeout_ms;
     }
     rc = retether_attach(app->client, &options, callbacks, &att);

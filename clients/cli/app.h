@@ -98,9 +98,9 @@ bool cli_is_put_off(const struct cli_app *app, const struct retether_reply *repl
 /* Looks up the container that was typed first, by a unique beginning of its ID, for the command's found(). */
 void cli_find(struct cli_app *app);
 
-/* Attaches to the container's main process without any stream, for what the callbacks tell. soon: gives up after the
- * time that --timeout says. */
-void cli_watch(struct cli_app *app, const struct retether_attachment_callbacks *callbacks, bool soon);
+/* Attaches to the container's main process without any stream, for what the callbacks tell. signals: to send it some,
+ * soon: it gives up after the time that --timeout says. */
+void cli_watch(struct cli_app *app, const struct retether_attachment_callbacks *callbacks, bool signals);
 
 /* How create and run make a session. */
 

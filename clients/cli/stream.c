@@ -240,6 +240,7 @@ void cli_stream_options(const struct cli_stream *stream, struct retether_attach_
     options->container = stream->app->container;
     options->process = stream->process;
     options->input = stream->input;
+    options->control = stream->sig_proxy;
     options->from = stream->start.from;
     options->start[0] = stream->start.at[0];
     options->start[1] = stream->start.at[1];

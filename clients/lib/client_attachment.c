@@ -51,9 +51,12 @@ int rt_sdk_attach_options(const struct retether_attach_options *given, struct rt
     }
     snprintf(out->cid, sizeof(out->cid), "%s", in->container);
     out->proc = in->process;
-    out->want = 1U << RT_CONTROL_UP | 1U << RT_CONTROL_DOWN;
+    out->want = 1U << RT_CONTROL_UP;
     if (in->input) {
         out->want |= 1U << RT_STDIN;
+    }
+    if (in->input || in->control) { /* one that wants neither may be a viewer's, and counts as an observer */
+        out->want |= 1U << RT_CONTROL_DOWN;
     }
     if (in->output) {
         out->want |= 1U << RT_STDOUT | 1U << RT_STDERR;

@@ -66,7 +66,7 @@ int retether_exec(struct retether_client *client, const struct retether_attach_o
     }
     options.exec = true;
     options.tty = exec.tty;
-    options.want |= 1U << RT_STDOUT | 1U << RT_STDERR;
+    options.want |= 1U << RT_STDOUT | 1U << RT_STDERR | 1U << RT_CONTROL_DOWN;
     options.proc = 0;
     options.from = RT_FROM_OLDEST;
     options.n = options.n_err = 0;

@@ -130,13 +130,15 @@ struct retether_attach_options {
     size_t size;           /* of this struct; retether_attach_defaults() sets it */
     const char *container; /* whole container ID; of an operator also "TENANT/CID" */
     uint32_t process;      /* 0: the main one */
-    bool input;            /* stdin is opened */
+    bool input;            /* stdin is opened; signals and sizes may be sent */
+    bool control;          /* signals and sizes may be sent, also without `input` */
     bool input_once;       /* the process's stdin ends with the first attachment that ends it */
     bool output;           /* stdout and stderr are wanted; else only the exit */
     enum retether_from from;
     uint64_t start[2];
     /* For how long the process may be kept from writing on while this attachment does not keep up; then bytes are given
-     * up and a gap is told. 0: an observer, which never holds anything up. */
+     * up and a gap is told. 0: it never holds anything up. Without `input` and `control` too it is an observer, which
+     * is all that a viewer's attachment may be. */
     uint64_t hold_ms;
     unsigned rows, cols;    /* of the caller's terminal; 0: it has none */
     uint64_t give_up_ms;    /* not once attached within this: failed; 0: never */
@@ -214,10 +216,11 @@ struct retether_exec_options {
 
 /* Starts a process in a container, exactly once, and attaches to it from its first byte; `attached` comes when its
  * place is taken, just before it is started. Of the attach options container, input, hold_ms, rows, cols and give_up_ms
- * count. A container that takes no more processes or attachments is told as failed with RETETHER_LIMIT, one whose main
- * process has ended with RETETHER_INVALID, or RETETHER_ENDED. Errors are those of retether_attach(); RETETHER_EINVAL
- * also: no command, a directory of more than 1,024 bytes; RETETHER_ELIMIT: more than 256 KiB, or about 4,000 words,
- * with environment and directory. A single word may be as long (Linux takes no more than 128 KiB: 126). */
+ * count; signals and sizes may be sent. A container that takes no more processes or attachments is told as failed with
+ * RETETHER_LIMIT, one whose main process has ended with RETETHER_INVALID, or RETETHER_ENDED. Errors are those of
+ * retether_attach(); RETETHER_EINVAL also: no command, a directory of more than 1,024 bytes; RETETHER_ELIMIT: more than
+ * 256 KiB, or about 4,000 words, with environment and directory. A single word may be as long (Linux takes no more than
+ * 128 KiB: 126). */
 int retether_exec(struct retether_client *client, const struct retether_attach_options *options,
                   const struct retether_exec_options *exec, const struct retether_attachment_callbacks *callbacks,
                   struct retether_attachment **att);
@@ -240,8 +243,9 @@ size_t retether_room(struct retether_attachment *att);
 /* No more stdin follows what was written. Once more: no effect. */
 void retether_write_end(struct retether_attachment *att);
 /* Tells the process's terminal its size; one that was not sent yet is replaced. `applied` tells when it is there.
- * RETETHER_EINVAL: more than 65,535 rows or columns. RETETHER_ESTATE: after a final callback. RETETHER_ELIMIT: the
- * container has not taken 256 KiB of those sent before. RETETHER_ENOMEM. */
+ * RETETHER_EINVAL: more than 65,535 rows or columns. RETETHER_ESTATE: after a final callback, or the attachment was
+ * made with neither `input` nor `control`. RETETHER_ELIMIT: the container has not taken 256 KiB of those sent before.
+ * RETETHER_ENOMEM. */
 int retether_resize(struct retether_attachment *att, unsigned rows, unsigned cols);
 /* Sends a signal (1 to 64, of Linux) to the process, exactly once. Errors as of retether_resize(). */
 int retether_signal(struct retether_attachment *att, unsigned signum);

@@ -72,7 +72,7 @@ static void test_starts(void **state)
     box_write(p->box, 0, RT_STDERR, "abc", 3);
     program_start(p, "attach --no-stdin --since-offset 4,2 --hold 0 web");
     wait_attached(p);
-    assert_int_equal(box_att(p->box, 0)->want, 0x1e);
+    assert_int_equal(box_att(p->box, 0)->want, 0x0e);
     assert_int_equal(box_att(p->box, 0)->hold, 0);
     box_exit(p->box, 0, 0, 0);
     program_wait(p, 0);
@@ -247,6 +247,20 @@ static void test_signals_passed_on(void **state)
     program_wait(p, 130);
 }
 
+/* Without stdin, too. */
+static void test_signals_without_stdin(void **state)
+{
+    struct program *p = *state;
+
+    program_start(p, "attach --no-stdin --sig-proxy web");
+    wait_attached(p);
+    assert_int_equal(box_att(p->box, 0)->want, 0x1e);
+    assert_int_equal(kill(p->pid, SIGTERM), 0);
+    FIXTURE_UNTIL(p->f, (program_look(p), strstr(p->box->text, "signal 15;") != NULL));
+    box_exit(p->box, 0, 0, 15);
+    program_wait(p, 143);
+}
+
 static void test_nobody_reads(void **state)
 {
     struct program *p = *state;
@@ -310,7 +324,7 @@ static void test_empty_stdin(void **state)
     p->box->n_atts = 0;
     program_start(p, "attach -v web");
     wait_attached(p);
-    assert_int_equal(box_att(p->box, 0)->want, 0x1e);
+    assert_int_equal(box_att(p->box, 0)->want, 0x0e); /* an observer's, as a viewer may have it */
     box_exit(p->box, 0, 0, 0);
     program_wait(p, 0);
     assert_non_null(
@@ -436,6 +450,7 @@ int main(void)
         TEST(test_process_without_stdin),
         TEST(test_process_closes_stdin),
         TEST(test_signals_passed_on),
+        TEST(test_signals_without_stdin),
         TEST(test_nobody_reads),
         TEST(test_nobody_reads_silence),
         TEST(test_nobody_reads_the_silence_of_a_command),

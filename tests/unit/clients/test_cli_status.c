@@ -26,6 +26,7 @@ static void test_logs(void **state)
     p->box->n_atts = 0;
     program_start(p, "logs -f web");
     program_attached(p, 0);
+    assert_int_equal(box_att(p->box, 0)->want, 0x0e);
     box_write(p->box, 0, RT_STDOUT, "three\n", 6);
     box_exit(p->box, 0, 5, 0);
     program_wait(p, 0); /* not the container's status */
@@ -231,7 +232,7 @@ static void test_wait(void **state)
 
     program_start(p, "wait web");
     program_attached(p, 0);
-    assert_int_equal(box_att(p->box, 0)->want, 0x18); /* no streams */
+    assert_int_equal(box_att(p->box, 0)->want, 0x8); /* no streams */
     box_exit(p->box, 0, 0, 9);
     program_wait(p, 0);
     assert_string_equal(p->text[0].data, "137\n");

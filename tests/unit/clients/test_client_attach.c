@@ -78,7 +78,7 @@ static void test_options_travel(void **state)
     assert_true(msg.take);
     assert_memory_equal(msg.id.data, id, sizeof(id));
     assert_int_equal(msg.p, 3);
-    assert_int_equal(msg.want, 0x1e);
+    assert_int_equal(msg.want, 0x0e);
     assert_int_equal(msg.from, RT_FROM_OFFSET);
     assert_int_equal(msg.n, 11);
     assert_int_equal(msg.ne, 12);
@@ -336,6 +336,45 @@ static void test_items(void **state)
     assert_int_equal(sdk->n[SDK_APPLIED], 1);
 }
 
+/* Control-down is wanted by who types, or says that it sends signals; without it an attachment only watches. */
+static void test_items_without_input(void **state)
+{
+    struct sdk *sdk = *state;
+    struct retether_attach_options options;
+
+    retether_attach_defaults(&options, sizeof(options));
+    options.container = BOX_CID;
+    options.input = false;
+    options.control = true;
+    assert_int_equal(sdk_attach_with(sdk, &options), RT_OK);
+    sdk_wait(sdk, SDK_ATTACHED, 1);
+    assert_int_equal(box_att(sdk->box, 0)->want, 0x1e);
+    assert_int_equal(retether_write(sdk->att, "x", 1), 0);
+    assert_int_equal(retether_signal(sdk->att, 15), RT_OK);
+    sdk_wait(sdk, SDK_APPLIED, 1);
+    assert_string_equal(sdk->box->text, "signal 15;");
+}
+
+static void test_only_watches(void **state)
+{
+    struct sdk *sdk = *state;
+    struct retether_attach_options options;
+
+    retether_attach_defaults(&options, sizeof(options));
+    options.container = BOX_CID;
+    options.input = false;
+    assert_int_equal(sdk_attach_with(sdk, &options), RT_OK);
+    sdk_wait(sdk, SDK_ATTACHED, 1);
+    assert_int_equal(box_att(sdk->box, 0)->want, 0x0e);
+    assert_int_equal(retether_signal(sdk->att, 15), RT_ESTATE);
+    assert_int_equal(retether_resize(sdk->att, 5, 6), RT_ESTATE);
+    peer_cut(&sdk->f->peer[0]); /* nothing of it is missed when it goes on */
+    sdk_wait(sdk, SDK_RESUMED, 1);
+    box_write(sdk->box, 0, RT_STDOUT, "seen", 4);
+    sdk_wait_output(sdk, 0, 4, 0);
+    assert_int_equal(sdk->n[SDK_APPLIED] + sdk->n[SDK_INPUT_CLOSED], 0);
+}
+
 static void test_items_not_applied(void **state)
 {
     struct sdk *sdk = *state;
@@ -396,6 +435,8 @@ int main(void)
         TEST(test_input_closed),
         TEST(test_no_input_from_the_start),
         TEST(test_items),
+        TEST(test_items_without_input),
+        TEST(test_only_watches),
         TEST(test_items_not_applied),
         TEST(test_no_callbacks),
     };
