@@ -59,6 +59,7 @@ struct ag_end {
     uint8_t room;          /* enum ag_end_room */
     uint8_t how;           /* enum rt_end_how: where it is safe */
     bool asked;            /* the store owes an answer */
+    bool grown;            /* and what it was asked lacks a tail or an order that has joined since */
     bool over;             /* nobody needs it: freed with the answers that are owed */
     bool claim_tried;      /* its take has been asked for since it was last offered */
     bool unclaimed;        /* when its guest told it */

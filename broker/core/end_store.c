@@ -53,6 +53,9 @@
  *              record has this end: over. The record has not: END anew, whole, from 0 on. It is not sure: END again,
  *              and the time of the look begins anew
  *
+ * A guest that tells its end again, over another link, may bring a tail that this agent did not have before. What the
+ * store answers to an END without that tail is no answer to its guest: the end begins anew, whole.
+ *
  * An UP meanwhile says that it may be another store: all is offered anew, whole. So it is when the store says that it
  * has the end no more. Where the disk takes nothing, the guest waits until the end is sure.
  *
@@ -157,6 +160,7 @@ static void ask(struct rt_agent *agent, struct ag_end *end, struct rt_store_op *
 {
     struct ag_op about = {.to = AG_FOR_END, .end = end};
 
+    end->grown = false;
     end->asked = rt_ag_store(agent, op, &about) != 0;
 }
 
@@ -286,6 +290,32 @@ static bool same(const struct ag_end *a, const struct ag_end *b)
            a->end.sig == b->end.sig && a->end.out == b->end.out && a->end.err == b->end.err;
 }
 
+/* What `first` lacks, and the same end told again has. The store gets it, too; a file on the disk stays. */
+static void join(struct ag_end *first, struct ag_end *end)
+{
+    bool joined = false;
+
+    for (unsigned i = 0; i < 2; i++) {
+        if (first->size[i] == 0 && end->size[i] > 0) {
+            free(first->tail[i]);
+            first->tail[i] = end->tail[i];
+            first->size[i] = end->size[i];
+            end->tail[i] = NULL;
+            joined = true;
+        }
+    }
+    if (first->ord == NULL && end->ord != NULL) {
+        first->ord = end->ord;
+        first->end.ord = end->end.ord;
+        end->ord = NULL;
+        joined = true;
+    }
+    if (joined) {
+        anew(first);
+        first->grown = first->asked;
+    }
+}
+
 /* A life has one end. `first` is on its way when a guest tells one of the same life: the same guest again, after its
  * link was lost, or a copy of it whose container has ended in another way. */
 static void again(struct rt_agent *agent, struct ag_end *first, struct ag_end *end)
@@ -294,21 +324,7 @@ static void again(struct rt_agent *agent, struct ag_end *first, struct ag_end *e
     bool is_safe = first->how != RT_END_LATER && first->how != RT_END_OTHER;
 
     if (same(first, end)) {
-        for (unsigned i = 0; i < 2; i++) { /* the store gets a tail that was missing; a file on the disk stays */
-            if (first->size[i] == 0 && end->size[i] > 0) {
-                free(first->tail[i]);
-                first->tail[i] = end->tail[i];
-                first->size[i] = end->size[i];
-                end->tail[i] = NULL;
-                anew(first);
-            }
-        }
-        if (first->ord == NULL && end->ord != NULL) {
-            first->ord = end->ord;
-            first->end.ord = end->end.ord;
-            end->ord = NULL;
-            anew(first);
-        }
+        join(first, end);
         if (first->over || first->how != RT_END_LATER) {
             rt_ag_end_answer(agent, link, (enum rt_end_how)first->how);
         } else {
@@ -348,6 +364,13 @@ static void stored(struct rt_agent *agent, struct ag_end *end, enum rt_end_how h
     over(agent, end);
 }
 
+/* The store has what it was asked for, without what has joined since. */
+static void grown(struct rt_agent *agent, struct ag_end *end)
+{
+    anew(end);
+    submit(agent, end);
+}
+
 /* The store has it, and may lose it. */
 static void stored_unsure(struct rt_agent *agent, struct ag_end *end, bool spread)
 {
@@ -368,7 +391,7 @@ static void looked(struct rt_agent *agent, struct ag_end *end, const struct rt_s
         keep(agent, end);
     } else if (record != NULL && record->rule.state == RT_SESSION_ENDED && record->rule.life == end->life &&
                record->code == end->end.code && record->sig == end->end.sig && record->out == end->end.out &&
-               record->err == end->end.err) {
+               record->err == end->end.err && !end->grown) {
         stored(agent, end, RT_END_STORED);
     } else {
         anew(end);
@@ -402,7 +425,9 @@ void rt_ag_end_reply(struct rt_agent *agent, const struct ag_op *op, const struc
         return;
     }
     if (reply->kind != RT_STORE_TAKE && reply->error == 0) {
-        if (reply->unsure && reply->how != RT_END_OTHER) {
+        if (end->grown && reply->how != RT_END_OTHER) {
+            grown(agent, end);
+        } else if (reply->unsure && reply->how != RT_END_OTHER) {
             stored_unsure(agent, end, reply->spread);
         } else {
             stored(agent, end, reply->how);
