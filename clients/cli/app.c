@@ -95,10 +95,16 @@ void cli_text_flush(struct cli_app *app, struct cli_text *text)
     }
 }
 
-/* Ends because a create went to an agent, and no answer came. */
+/* Ends because what changes something went to an agent, and no answer came. */
 static void fail_unknown(struct cli_app *app)
 {
     if (app->over) {
+        return;
+    }
+    if (!app->creating && app->request->unknown != NULL) {
+        cli_say("no answer came: %s", app->request->unknown);
+        say_tries(app);
+        cli_finish(app, CLI_EXIT_FAILED);
         return;
     }
     cli_say("no answer came: it is not known whether %s was made", app->container);
@@ -310,7 +316,7 @@ static void timeout_cb(uv_timer_t *timer)
 
     if (app->asking && app->later[0] != '\0') {
         fail_later(app);
-    } else if (app->creating && app->reached) {
+    } else if (app->reached && (app->creating || (app->asking && app->request->unknown != NULL))) {
         fail_unknown(app);
     } else {
         fail_unreachable(app);

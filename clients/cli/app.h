@@ -35,6 +35,9 @@ struct cli_request {
     /* It is for the hosts, and no host at all is no answer yet: an agent that has not heard the store knows not even
      * itself. */
     bool hosts;
+    /* What may have been done all the same when no answer comes, and what to do. NULL: it changes nothing, or makes a
+     * session. */
+    const char *unknown;
 };
 
 struct cli_app {

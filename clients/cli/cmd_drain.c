@@ -29,12 +29,16 @@ static bool accepts_unknown(const struct cli_app *app, const struct retether_rep
     return reply->cls == RETETHER_NOT_FOUND;
 }
 
-static const struct cli_request request = {.ask = ask_drain, .take = drained, .accepts = accepts_unknown};
+static const struct cli_request look = {.ask = ask_drain, .take = drained, .accepts = accepts_unknown};
+static const struct cli_request drains = {
+    .ask = ask_drain, .take = drained, .accepts = accepts_unknown, .unknown = "it may drain from now on; ask again"};
+static const struct cli_request drains_no_more = {
+    .ask = ask_drain, .take = drained, .accepts = accepts_unknown, .unknown = "it may drain no more; ask again"};
 
 static void look_cb(uv_timer_t *timer)
 {
     what = RETETHER_DRAIN_LOOK;
-    cli_ask(timer->data, &request);
+    cli_ask(timer->data, &look);
 }
 
 static void say_left(const struct retether_host *host)
@@ -94,7 +98,7 @@ static void run(struct cli_app *app)
         cli_fail(app, "--off and --wait do not go together");
         return;
     }
-    cli_ask(app, &request);
+    cli_ask(app, what == RETETHER_DRAIN_ON ? &drains : &drains_no_more);
 }
 
 static const struct cli_argument host_word = {&cli_kind_host, CLI_ONE, "NAME is a host, as retether hosts lists them.",

@@ -23,7 +23,8 @@ static int ask_kick(struct cli_app *app, retether_reply_cb cb)
 
 static void found(struct cli_app *app, const struct retether_record *record)
 {
-    static const struct cli_request request = {.ask = ask_kick, .take = kicked};
+    static const struct cli_request request = {
+        .ask = ask_kick, .take = kicked, .unknown = "its guest may have been kicked; kick it again"};
 
     (void)snprintf(whole_name, sizeof(whole_name), "%s/%s", record->tenant, record->container);
     cli_ask(app, &request);

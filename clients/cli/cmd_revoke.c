@@ -20,7 +20,8 @@ static int ask_revoke(struct cli_app *app, retether_reply_cb cb)
 
 static void found(struct cli_app *app, const struct retether_record *record)
 {
-    static const struct cli_request request = {.ask = ask_revoke, .take = revoked};
+    static const struct cli_request request = {
+        .ask = ask_revoke, .take = revoked, .unknown = "it may have been revoked; revoke it again"};
 
     (void)snprintf(whole_name, sizeof(whole_name), "%s/%s", record->tenant, record->container);
     cli_ask(app, &request);

@@ -35,8 +35,9 @@ struct rt_client_config {
     void *ctx;
     void (*random)(void *ctx, void *out, size_t size); /* attachment ids */
     /* The answer to a request, exactly once for each that was accepted with `more` false (parts before it have `more`
-     * set). error: 0, RT_ETIMEDOUT, RT_ECONN (no agent could be reached), RT_EPROTO, RT_EUNKNOWN (create, remove: sent,
-     * and no answer came). reply is NULL on error, its slices live until return. Must not call into the client. */
+     * set). error: 0, RT_ETIMEDOUT, RT_ECONN (no agent could be reached), RT_EPROTO, RT_EUNKNOWN (what changes
+     * something: sent, and no answer came). reply is NULL on error, its slices live until return. Must not call into
+     * the client. */
     void (*on_reply)(void *ctx, uint64_t request, int error, const struct rt_reply_msg *reply);
 };
 

@@ -18,11 +18,14 @@
 #include <string.h>
 
 /* Requests: to any live agent; lost before the answer, again to another. A create is not repeated after it was
- * sent: it may have happened; a remove or a revoke is, as a second one does no more than the first. Each that was sent
- * once and has no answer fails with RT_EUNKNOWN. Tails may lie on another host's disk: its agent is asked once, and
- * where that fails the first answer, which has the status, is the answer. So it is with the limits of a container that
- * another host serves, and with a create that an agent has refused because its host drains. A kick goes on to the host
- * that serves the guest in the same way, a drain to the host that it is about; there its answer counts. */
+ * sent: it may have happened; a remove, a revoke, a kick or a drain is, as a second one does no more than the first.
+ * Each that was sent once and has no answer fails with RT_EUNKNOWN.
+ *
+ * An answer may name another agent, which is asked once then. Tails may lie on another host's disk, and another host
+ * may serve the container whose limits are asked for: where that one does not tell them, the first answer, which has
+ * the rest, is the answer. A create that is refused as its host drains goes on to one that does not, a kick to the host
+ * that serves the guest, a drain to the host that it is about: once it was sent there, that agent's answer counts, or
+ * that none came. What could not be sent there is told by the first answer, which says that it was not done. */
 
 static struct rt_creq *request_of(struct rt_list *node)
 {
@@ -60,7 +63,8 @@ static void fail(struct rt_client *client, struct rt_creq *req, int error)
     if (req->changes && (req->phase != RT_CREQ_WAITS || req->lost != RT_NO_SLOT) && error != RT_EPROTO) {
         error = RT_EUNKNOWN;
     }
-    if (kept != NULL && error != RT_EUNKNOWN) {
+    bool sent_on = req->led && req->phase != RT_CREQ_WAITS;
+    if (kept != NULL && error != RT_EUNKNOWN && !(req->changes && sent_on)) {
         error = rt_msg_decode(RT_MSG_REPLY, kept, req->kept_size, &reply, NULL, 0);
     } else if (error == RT_ECONN && link != NULL) {
         error = 0;
@@ -135,16 +139,19 @@ int rt_client_request(struct rt_client *client, const struct rt_request_msg *req
         return RT_ENOMEM;
     }
     bool create = rt_slice_equal(request->op, rt_slice_text("create"));
+    bool kick = rt_slice_equal(request->op, rt_slice_text("kick"));
+    bool drain = rt_slice_equal(request->op, rt_slice_text("drain"));
     *req = (struct rt_creq){.id = ++client->request_id,
                             .timer = {.kind = RT_CLIENT_TIMER_REQUEST},
                             .slot = RT_NO_SLOT,
                             .lost = RT_NO_SLOT,
                             .create = create,
-                            .changes = create || rt_slice_equal(request->op, rt_slice_text("remove")) ||
+                            .changes = create || kick || (drain && request->drain != RT_DRAIN_LOOK) ||
+                                       rt_slice_equal(request->op, rt_slice_text("remove")) ||
                                        rt_slice_equal(request->op, rt_slice_text("revoke")),
                             .tails = rt_slice_equal(request->op, rt_slice_text("tails")),
-                            .kick = rt_slice_equal(request->op, rt_slice_text("kick")),
-                            .drain = rt_slice_equal(request->op, rt_slice_text("drain")),
+                            .kick = kick,
+                            .drain = drain,
                             .limits = rt_slice_equal(request->op, rt_slice_text("limits")),
                             .size = (size_t)size};
     memcpy(req->payload, buf, req->size);
@@ -249,14 +256,12 @@ static bool lead(struct rt_client *client, struct rt_creq *req, const struct rt_
     if (slot == RT_NO_SLOT || slot == req->slot) {
         return false;
     }
-    if (!req->kick && !req->drain) {
-        req->kept = malloc(size);
-        if (req->kept == NULL) {
-            return false;
-        }
-        memcpy(req->kept, payload, size);
-        req->kept_size = size;
+    req->kept = malloc(size);
+    if (req->kept == NULL) {
+        return false;
     }
+    memcpy(req->kept, payload, size);
+    req->kept_size = size;
     req->led = true;
     req->phase = RT_CREQ_WAITS;
     rt_client_refer(client, &req->slot, slot);
@@ -280,7 +285,7 @@ void rt_creq_reply(struct rt_client *client, int slot, uint64_t id, const uint8_
     if (error == 0 && !rt_may_say(RT_SAY_REPLY, reply.c)) {
         error = RT_EPROTO;
     }
-    if (error != 0 || (req->kept != NULL && !req->create && reply.c != RT_CLASS_OK)) {
+    if (error != 0 || (req->kept != NULL && (req->tails || req->limits) && reply.c != RT_CLASS_OK)) {
         fail(client, req, error);
         return;
     }

@@ -32,10 +32,10 @@ struct rt_creq {
     unsigned n_lost;
     enum rt_creq_phase phase;
     bool create;
-    bool changes; /* create, remove, revoke: while it is not answered, nobody knows whether it was done */
+    bool changes;                    /* while it is not answered, nobody knows whether it was done */
     bool tails, kick, drain, limits; /* may be led, as a create may: go where an answer sends them */
     bool led;                        /* it has gone there */
-    uint8_t *kept;                   /* tails, limits, create: owned; that answer */
+    uint8_t *kept;                   /* owned; that answer */
     size_t kept_size;
     size_t size;
     uint8_t payload[]; /* the encoded map */

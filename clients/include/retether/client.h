@@ -361,8 +361,9 @@ struct retether_run {
 };
 
 struct retether_reply {
-    /* 0, RETETHER_ECONN, _ETIMEDOUT, _EPROTO or _ENOMEM; _EUNKNOWN: create, remove: it was sent, and no answer came, so
-     * it may have been done: retether_show() tells */
+    /* 0, RETETHER_ECONN, _ETIMEDOUT, _EPROTO or _ENOMEM; _EUNKNOWN: create, remove, revoke, kick, a drain that is no
+     * look: it was sent, and no answer came, so it may have been done. After a create retether_show() tells; each other
+     * one may be asked again, as a second one does no more than the first */
     int error;
     unsigned cls;                          /* enum retether_class, when error is 0 */
     const char *text;                      /* as all names and labels here: without control characters, may be shown */

@@ -476,12 +476,17 @@ static unsigned n_drains;
 static enum rt_drain drain_asked[4];
 static enum rt_class drain_class;
 static bool drain_over; /* the host does not drain when it is looked at */
+static bool drain_dies; /* the agent, of each drain and revoke */
 
 static bool answer_drain(struct box *box, struct link *link, uint64_t id, const struct rt_request_msg *request)
 {
     static struct rt_reply_msg reply;
 
     (void)box;
+    if (drain_dies && !rt_slice_equal(request->op, rt_slice_text("show"))) {
+        link_close(link);
+        return true;
+    }
     if (!rt_slice_equal(request->op, rt_slice_text("drain"))) {
         return false;
     }
@@ -535,6 +540,24 @@ static void test_drain(void **state)
     drain_class = RT_CLASS_OK;
 }
 
+/* What was sent and has no answer may have been done. */
+static void test_unsure(void **state)
+{
+    struct program *p = *state;
+
+    p->box->on_request = answer_drain;
+    drain_dies = true;
+    program_run(p, "drain h0", 125);
+    program_has(p, "retether: no answer came: it may drain from now on; ask again\n");
+    program_run(p, "drain --off h0", 125);
+    program_has(p, "retether: no answer came: it may drain no more; ask again\n");
+    program_run(p, "revoke web", 125);
+    program_has(p, "retether: no answer came: it may have been revoked; revoke it again\n");
+    program_run(p, "kick web", 125);
+    program_has(p, "retether: no answer came: its guest may have been kicked; kick it again\n");
+    drain_dies = false;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -544,6 +567,7 @@ int main(void)
         TEST(test_run_without_tether),
         TEST(test_kick),
         TEST(test_drain),
+        TEST(test_unsure),
         TEST(test_run_tether_ends),
         TEST(test_run),
         TEST(test_run_not_served),
