@@ -133,6 +133,7 @@ void rt_catt_refused(struct rt_catt *att, const uint8_t *payload, size_t size)
     switch (msg.c) {
     case RT_CLASS_RETRY_LATER:
         if (msg.which.size > 0) { /* too many requests in a second there: says nothing of where the container is */
+            att->turn = (unsigned)from;
             rt_catt_again(att, rt_min(msg.delay, RT_REFUSED_MAX_MS));
             return;
         }

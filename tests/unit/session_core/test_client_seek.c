@@ -257,6 +257,42 @@ static void test_limit_is_waited_for(void **state)
     fx_close(&fx);
 }
 
+/* So it is when the agent that serves it cannot be reached, and another one is asked in its place. */
+static void test_limit_elsewhere_is_waited_for(void **state)
+{
+    struct rt_refuse_msg later = {
+        .c = RT_CLASS_RETRY_LATER, .delay = 400, .which = rt_slice_text("limits.client_requests"), .max = 2};
+    struct rt_attached_msg terms = fx_terms();
+    struct rt_attach_msg attach;
+    struct rt_catt *att;
+
+    (void)state;
+    fx_open(&fx, 3);
+    att = fx_attach(&fx);
+    fx_run(&fx, 1000, true); /* dials that hang: all are dialled */
+    for (unsigned slot = 0; slot < 3; slot++) {
+        assert_true(fx.slot[slot].dialing);
+        fx_up(&fx, slot);
+    }
+    fx_attached(&fx, 0, fx_take_attach(&fx, 0, &attach), &terms);
+    (void)fx_event(att, RT_CATT_ATTACHED);
+    fx_lost(&fx, 0);
+    for (unsigned i = 0; i < 3; i++) {
+        uint32_t channel = fx_take_attach(&fx, 1, &attach);
+
+        fx_refuse(&fx, 1, channel, &later);
+        for (unsigned ms = 0; ms < 1000; ms++) { /* with the back-off */
+            fx_run(&fx, 1, true);
+            if (fx.slot[0].dialing) {
+                fx_lost(&fx, 0);
+            }
+        }
+        assert_int_equal(fx_take(&fx, 2), 0);
+    }
+    assert_true(fx_take_attach(&fx, 1, &attach) > 3);
+    fx_close(&fx);
+}
+
 /* What the agents do while the store is out: each holds an ATTACH for as long as it may, and knows nothing; one says
  * where the container once was. */
 struct holding {
@@ -487,6 +523,7 @@ int main(void)
         cmocka_unit_test(test_endless_moves_back_off),
         cmocka_unit_test(test_retry_later_elsewhere),
         cmocka_unit_test(test_limit_is_waited_for),
+        cmocka_unit_test(test_limit_elsewhere_is_waited_for),
         cmocka_unit_test(test_every_agent_is_asked),
         cmocka_unit_test(test_what_is_known_is_forgotten),
         cmocka_unit_test(test_not_found_has_a_grace),
