@@ -105,8 +105,8 @@ bool rt_ag_ask_drain(struct rt_agent *agent, struct ag_ask *ask)
     if (!is_name(ask->host)) {
         rt_ag_ask_finish(agent, ask, RT_CLASS_INVALID, "drain goes with the name of a host");
     } else if (strcmp(ask->host, agent->config.host) != 0) {
-        if (known == NULL) {
-            return false;
+        if (known == NULL || known->row.n_addr == 0) {
+            return false; /* asked about before, and perhaps never there: the store knows */
         }
         answer(agent, ask, &known->row);
     } else if (ask->drain == RT_DRAIN_LOOK) {
@@ -117,7 +117,7 @@ bool rt_ag_ask_drain(struct rt_agent *agent, struct ag_ask *ask)
     return true;
 }
 
-/* The row of another host, which was not known here. */
+/* The row of another host, which was not known here, or not where it is. */
 void rt_ag_ask_drain_reply(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_reply *reply)
 {
     if (reply->error != 0) {

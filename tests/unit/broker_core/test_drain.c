@@ -153,6 +153,14 @@ static void test_elsewhere(void **state)
     drain(fx, boss, 2, "nowhere", RT_DRAIN_ON);
     fx_answer(fx);
     want(fx, boss, 2, RT_CLASS_NOT_FOUND);
+    fx_claimed(fx, "web", "ghost", 9, 1); /* it is asked about, and was never there */
+    fx_attach(fx, fx_client(fx, "local"), 1, "web", 2000, 0, 0);
+    drain(fx, boss, 7, "ghost", RT_DRAIN_ON);
+    fx_answer(fx);
+    want(fx, boss, 7, RT_CLASS_NOT_FOUND);
+    drain(fx, boss, 8, "ghost", RT_DRAIN_ON);
+    fx_answer(fx);
+    want(fx, boss, 8, RT_CLASS_NOT_FOUND);
     drain(fx, boss, 3, "", RT_DRAIN_ON);
     want(fx, boss, 3, RT_CLASS_INVALID);
     drain(fx, boss, 4, "a b", RT_DRAIN_ON);
