@@ -17,14 +17,25 @@
  * link may have: an ATTACH never waits until others have used what they were promised, and a flow can always have so
  * much again. So none starves.
  * - A flow of output grows once it has used half of what it had: those that say nothing, most control and error
- *   streams, keep nothing from the others. One of input grows with its first ACK. It may then have half of what is left
- *   to grow, at most RT_CHANNEL_BUDGET: n busy flows come to have 1 / (n + 2) of it each.
+ *   streams, keep nothing from the others. One of input grows with its first ACK. Where n channels are busy, each may
+ *   have 1 / (n + 1) of it, at most RT_CHANNEL_BUDGET, and never more than half of what is left: so whoever comes finds
+ *   something, while those before him still have the larger parts of a smaller number.
  * - Credit cannot be taken back, and a flow may fall silent with all of it, or go on with a few bytes a second. When it
  *   has not used half of its window for a second or two it is not counted any more, else some dozens of such would keep
  *   everybody else small for ever. Should many of these wake up together while their receiver does not read, ag_fits()
  *   is what keeps the bound.
  *
- * Two sums by generation do the forgetting: what has grown in this one, and in the one before. */
+ * Sums by generation do the forgetting: what has grown in this one and in the one before, and of how many channels. For
+ * example 12 MiB, and a second channel beside one that is at work. The first has been promised 5 MiB, so the second
+ * gets 3.5, half of what is left. When the first has used 1 MiB of its 5 it is promised no more: its part is 4. So they
+ * come to have 4 MiB each, also where the one asks more often than the other. */
+
+static void begin(struct ag_link *link)
+{
+    link->generation++;
+    link->grown[link->generation & 1] = 0;
+    link->busy[link->generation & 1] = 0;
+}
 
 /* Begins another generation when it is time. The last but one is forgotten. */
 static void turn(struct ag_link *link, uint64_t now)
@@ -34,11 +45,9 @@ static void turn(struct ag_link *link, uint64_t now)
     if (past < AG_GROWN_MS) {
         return;
     }
-    link->generation++;
-    link->grown[link->generation & 1] = 0;
+    begin(link);
     if (past >= UINT64_C(2) * AG_GROWN_MS) {
-        link->generation++;
-        link->grown[link->generation & 1] = 0;
+        begin(link);
     }
     link->grown_at = now;
 }
@@ -46,6 +55,23 @@ static void turn(struct ag_link *link, uint64_t now)
 static bool is_remembered(const struct ag_chan *chan, enum ag_side to)
 {
     return chan->link[to]->generation - chan->generation[to] < 2;
+}
+
+/* A channel counts among the busy ones of the generation in which it last wanted more. */
+static void leave(struct ag_chan *chan, enum ag_side to)
+{
+    if (is_remembered(chan, to)) {
+        chan->link[to]->busy[chan->generation[to] & 1]--;
+    }
+}
+
+static void join(struct ag_chan *chan, enum ag_side to)
+{
+    struct ag_link *link = chan->link[to];
+
+    leave(chan, to);
+    chan->generation[to] = link->generation;
+    link->busy[link->generation & 1]++;
 }
 
 static void uncount(struct ag_chan *chan, enum ag_side to)
@@ -88,26 +114,30 @@ void rt_ag_flow_count(struct rt_agent *agent, struct ag_chan *chan, enum ag_side
 
 void rt_ag_flows_forget(struct ag_chan *chan)
 {
-    uncount(chan, AG_GUEST);
-    uncount(chan, AG_CLIENT);
+    for (int to = AG_GUEST; to <= AG_CLIENT; to++) {
+        uncount(chan, (enum ag_side)to);
+        leave(chan, (enum ag_side)to);
+    }
 }
 
 /* The guest's first ACK of an input comes in one flight with ATTACHED: what it grants lets a client send all again that
- * was not applied, without another round trip. */
+ * was not applied, without another round trip. Else more is promised only to who has used half: where the ACKs of one
+ * came more often than those of another, it would have more of the link. */
 static bool may_grow(const struct ag_chan *chan, unsigned stream)
 {
-    if (ag_sender_of(stream) == AG_CLIENT) {
-        return true;
-    }
-    return chan->window[stream] != 0 || ag_flow_low(chan, stream);
+    return ag_flow_low(chan, stream) || (ag_sender_of(stream) == AG_CLIENT && chan->window[stream] == 0);
 }
 
-/* What one flow may have on its way to the link, on which the other flows of its channel have `beside`. */
-static uint32_t share(const struct ag_link *to, uint32_t beside)
+/* What one flow may have on its way to that side. What its channel's other flows have is a part of the channel's. */
+static uint32_t share(const struct ag_chan *chan, enum ag_side to, const struct ag_flow *flow)
 {
-    uint32_t used = to->grown[0] + to->grown[1] + beside,
-             window = used < RT_LINK_GROWN_MAX ? (RT_LINK_GROWN_MAX - used) / 2 : 0;
+    const struct ag_link *link = chan->link[to];
+    uint32_t beside = grown_to(chan, to) - grown(flow), used = link->grown[0] + link->grown[1] + beside,
+             left = used < RT_LINK_GROWN_MAX ? RT_LINK_GROWN_MAX - used : 0,
+             others = link->busy[0] + link->busy[1] - is_remembered(chan, to), part = RT_LINK_GROWN_MAX / (others + 2),
+             window = part > beside ? part - beside : 0;
 
+    window = window < left / 2 ? window : left / 2;
     window = window < RT_CHANNEL_BUDGET ? window : RT_CHANNEL_BUDGET;
     return window > RT_INITIAL_CREDIT ? window : RT_INITIAL_CREDIT;
 }
@@ -117,7 +147,6 @@ uint64_t rt_ag_flow_allowed(struct rt_agent *agent, struct ag_chan *chan, unsign
     struct ag_flow *flow = &chan->flow[stream];
     enum ag_side to = !ag_sender_of(stream);
     struct ag_link *link = chan->link[to];
-    bool uses = chan->window[stream] == 0 || ag_flow_low(chan, stream);
     uint64_t limit;
 
     if (flow->wanted <= flow->granted || !may_grow(chan, stream)) {
@@ -130,19 +159,14 @@ uint64_t rt_ag_flow_allowed(struct rt_agent *agent, struct ag_chan *chan, unsign
         return flow->granted;
     }
     turn(link, agent->now);
-    if (!uses && !is_remembered(chan, to)) {
-        return flow->granted; /* it fell silent, and is not counted: more once it needs that */
-    }
     uncount(chan, to);
-    chan->window[stream] = (uint16_t)(share(link, grown_to(chan, to) - grown(flow)) / 1024);
+    chan->window[stream] = (uint16_t)(share(chan, to, flow) / 1024);
     limit = flow->seen + chan->window[stream] * UINT64_C(1024);
     limit = limit < flow->wanted ? limit : flow->wanted;
     if (limit <= flow->granted) {
         return flow->granted;
     }
-    if (uses) {
-        chan->generation[to] = link->generation;
-    }
+    join(chan, to);
     return limit;
 }
 

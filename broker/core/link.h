@@ -113,6 +113,7 @@ struct ag_link {
     uint32_t generation; /* of what is counted in: */
     uint64_t grown_at;   /* when it began */
     uint32_t grown[2];   /* bytes of credit above the initial, by generation & 1 */
+    uint32_t busy[2];    /* channels that have wanted more than that, likewise */
     struct rt_list byes; /* ag_bye */
     /* guest */
     uint64_t life, epoch;       /* of its claim, as granted */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "session/base/number.h"
 #include "tests/unit/broker_core/fixture.h"
 
 #include <setjmp.h>
@@ -79,7 +80,7 @@ static void test_input_at_once(void **state)
     (void)fx_bound(fx, &guest, client, 8);
     (void)fx_want(fx, client, RT_ATTACHED, &frame);
     ack(fx, guest.link, 2, RT_STDIN, 0, RT_COUNTER_MAX - 1);
-    assert_int_equal(newest_limit(fx, client, 0), RT_CHANNEL_BUDGET);
+    assert_int_equal(newest_limit(fx, client, 0), RT_LINK_GROWN_MAX / 3); /* two channels, and room for a third */
 }
 
 static void test_credit_clamped(void **state)
@@ -234,6 +235,46 @@ static void pass_time(struct fx *fx, const struct fx_guest *guest, int client)
     throw_away(fx, guest, client);
 }
 
+#define BUSY 100
+#define ROUNDS 20
+
+/* Flows that come one after the other, each to less than the one before it, and all send whatever they may: soon each
+ * has as much of the link as any other. */
+static void test_parts_become_equal(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest;
+    static uint64_t sent[BUSY], granted[BUSY], before[BUSY];
+    uint64_t least = UINT64_MAX, most = 0;
+    uint32_t channel[BUSY];
+    int client;
+
+    fx_attached(fx, &guest, &client);
+    for (uint32_t i = 0; i < BUSY; i++) {
+        granted[i] = one_grown(fx, &guest, client, 8 + i, &channel[i]);
+        sent[i] = RT_INITIAL_CREDIT;
+    }
+    assert_true(granted[0] > 100 * granted[BUSY - 1]);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        if (round == ROUNDS / 2) {
+            memcpy(before, sent, sizeof(before));
+        }
+        for (uint32_t i = 0; i < BUSY; i++) {
+            use_up(fx, &guest, channel[i], sent[i], granted[i]);
+            sent[i] = granted[i];
+            granted[i] = newest_limit(fx, guest.link, granted[i]);
+            throw_away(fx, &guest, client);
+            fx_queued(fx, client, 0);
+        }
+    }
+    for (uint32_t i = 0; i < BUSY; i++) {
+        least = rt_min(least, sent[i] - before[i]);
+        most = rt_max(most, sent[i] - before[i]);
+    }
+    assert_true(least * 10 >= most * 8);
+    assert_true(least > UINT64_C(1) * ROUNDS / 2 * RT_LINK_GROWN_MAX / (BUSY + 2) / 2);
+}
+
 #define IDLE 199
 #define IDLE_STEPS 5
 
@@ -383,6 +424,7 @@ int main(void)
         FX_TEST(test_credit_clamped),
         FX_TEST(test_credit_shared),
         FX_TEST(test_attach_waits_for_nobody),
+        FX_TEST(test_parts_become_equal),
         FX_TEST(test_idle_credit_is_forgotten),
         FX_TEST(test_unused_credit_is_forgotten),
         FX_TEST(test_congested_gets_no_credit),
