@@ -3,6 +3,7 @@
 #include "broker/core/end.h"
 
 #include "broker/core/agent.h"
+#include "broker/core/limits.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
 #include "broker/core/send.h"
@@ -31,16 +32,25 @@ void rt_ag_end_free(struct rt_agent *agent, struct ag_end *end)
     free(end->tail[0]);
     free(end->tail[1]);
     free(end->ord);
+    end->tenant->shares[AG_SHARE_ENDS]--;
     free(end);
     agent->n_ends--;
 }
 
-struct ag_end *rt_ag_end_new(struct rt_agent *agent)
+struct ag_end *rt_ag_end_new(struct rt_agent *agent, const char *tenant, rt_link_id link)
 {
-    struct ag_end *end = agent->n_ends >= RT_ENDS_MAX ? NULL : calloc(1, sizeof(*end));
+    struct ag_tenant *of = agent->n_ends >= RT_ENDS_MAX ? NULL : rt_ag_tenant(agent, tenant);
+    struct ag_over over;
+    struct ag_end *end;
 
+    if (of == NULL || (link != 0 && !rt_ag_share_room(agent, of, link, AG_SHARE_ENDS, 1, &over))) {
+        return NULL;
+    }
+    end = calloc(1, sizeof(*end));
     if (end != NULL) {
-        end->heard = agent->now;
+        end->tenant = of;
+        of->shares[AG_SHARE_ENDS]++;
+        end->begun = end->heard = agent->now;
         end->id = ++agent->last_end;
         end->delay = AG_STORE_RETRY_MS;
         agent->n_ends++;

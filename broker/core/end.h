@@ -3,6 +3,7 @@
 #ifndef RETETHER_BROKER_CORE_END_H
 #define RETETHER_BROKER_CORE_END_H
 
+#include "broker/core/agent.h"
 #include "migrate/core/claim.h"
 #include "migrate/core/ticket.h"
 #include "session/base/list.h"
@@ -17,13 +18,15 @@
 
 struct ag_link;
 struct ag_op;
+struct ag_tenant;
 struct rt_agent;
 struct rt_frame;
 struct rt_store_op;
 struct rt_store_reply;
 
-/* Tails that have not gone on for so long, without an END, are forgotten. */
+/* Tails that have not gone on for so long, without an END, are forgotten; and those that began so long ago. */
 #define AG_TAILS_MS 10000
+#define AG_TAILS_ALL_MS 60000
 /* What is kept is offered to the store again after AG_STORE_RETRY_MS, then each time after twice as long, up to this.
  */
 #define AG_KEPT_RETRY_MAX_MS 30000
@@ -52,19 +55,21 @@ struct ag_end {
     uint8_t *tail[2];      /* owned */
     size_t size[2];
     uint64_t offset[2];
-    struct rt_claim claim; /* under which it was served */
-    uint64_t heard;        /* when its newest part came */
-    uint32_t link;         /* whose guest waits for the answer; 0 nobody */
-    uint8_t disk;          /* enum ag_end_disk */
-    uint8_t room;          /* enum ag_end_room */
-    uint8_t how;           /* enum rt_end_how: where it is safe */
-    bool asked;            /* the store owes an answer */
-    bool grown;            /* and what it was asked lacks a tail or an order that has joined since */
-    bool over;             /* nobody needs it: freed with the answers that are owed */
-    bool claim_tried;      /* its take has been asked for since it was last offered */
-    bool unclaimed;        /* when its guest told it */
-    bool unsure;           /* the store took it whole, and may lose it at a failover */
-    bool spread;           /* and has told, each time since spread_at, that all connected replicas have it */
+    struct rt_claim claim;    /* under which it was served */
+    struct ag_tenant *tenant; /* for whom it counts */
+    uint64_t begun;           /* when its first part came */
+    uint64_t heard;           /* when its newest part came */
+    uint32_t link;            /* whose guest waits for the answer; 0 nobody */
+    uint8_t disk;             /* enum ag_end_disk */
+    uint8_t room;             /* enum ag_end_room */
+    uint8_t how;              /* enum rt_end_how: where it is safe */
+    bool asked;               /* the store owes an answer */
+    bool grown;               /* and what it was asked lacks a tail or an order that has joined since */
+    bool over;                /* nobody needs it: freed with the answers that are owed */
+    bool claim_tried;         /* its take has been asked for since it was last offered */
+    bool unclaimed;           /* when its guest told it */
+    bool unsure;              /* the store took it whole, and may lose it at a failover */
+    bool spread;              /* and has told, each time since spread_at, that all connected replicas have it */
     uint64_t spread_at;
     uint64_t offer_at; /* when it is offered again; 0: not set */
     uint64_t delay;    /* the next time, after so many ms */
@@ -74,7 +79,8 @@ struct ag_end {
 /* The link has drained: the newest answer that waited goes. */
 void rt_ag_end_drained(struct rt_agent *agent, struct ag_link *link);
 void rt_ag_end_answer(struct rt_agent *agent, struct ag_link *link, enum rt_end_how how);
-struct ag_end *rt_ag_end_new(struct rt_agent *agent); /* NULL: RT_ENDS_MAX are there */
+/* NULL: RT_ENDS_MAX are there, or half of them are of this tenant. link 0: it is there already, and only counts. */
+struct ag_end *rt_ag_end_new(struct rt_agent *agent, const char *tenant, rt_link_id link);
 void rt_ag_end_free(struct rt_agent *agent, struct ag_end *end);
 /* Keeps a copy of the order of its tails. The order is not known when there is no memory, or when it tells of more
  * bytes than the tails have. */

@@ -21,7 +21,17 @@
  * When the guest's link is lost in between, all is told again over the next link. When a TAIL does not go on where the
  * last one ended, the tail begins anew with it. When END says 100000 and the tail ends at 74464, a piece is missing:
  * the end is stored without that tail. A piece that was told and that this agent has not kept, for want of a place or
- * of memory, is another matter: END is answered LATER, and the guest tells all again. */
+ * of memory, is another matter: END is answered LATER, and the guest tells all again.
+ *
+ * Tails have a place among RT_ENDS_MAX, which others may need: they are forgotten when they do not go on, or have begun
+ * long ago. Over a line of 4 KB a second, where a frame of 64 KiB takes 16 s:
+ *
+ *          0   TAIL stdout, 64 KiB
+ *      10000   nothing has gone on: forgotten (LATE)
+ *      16000   TAIL stderr, END: answered LATER (TOLD)
+ *      33000   TAIL stdout; 49000: TAIL stderr, END. Whole within AG_TAILS_ALL_MS: stored
+ *
+ * On a slower line yet only the newer part is whole, and the end is stored with that. */
 
 static void forget(struct rt_agent *agent, struct ag_link *link)
 {
@@ -31,17 +41,26 @@ static void forget(struct rt_agent *agent, struct ag_link *link)
     }
 }
 
+/* A place for its end. NULL: there is none. */
+static struct ag_end *place(struct rt_agent *agent, const struct ag_link *link)
+{
+    struct rt_key key;
+
+    return rt_ag_link_key(link, &key) ? rt_ag_end_new(agent, key.tenant, link->id) : NULL;
+}
+
 void rt_ag_tail(struct rt_agent *agent, struct ag_link *link, const struct rt_frame *frame, const uint8_t *data)
 {
     unsigned i = frame->stream - (unsigned)RT_STDOUT;
     struct ag_end *end;
     uint8_t *more;
 
-    if (link->end_ready) {
-        return; /* its END has come already: a repetition */
+    /* Its END has come already, and this is a repetition; or its END will be answered LATER; or it goes on nowhere. */
+    if (link->end_ready || link->tails_lost || frame->length == 0) {
+        return;
     }
     if (link->end == NULL) {
-        link->end = rt_ag_end_new(agent);
+        link->end = place(agent, link);
     }
     end = link->end;
     if (end == NULL) {
@@ -49,9 +68,6 @@ void rt_ag_tail(struct rt_agent *agent, struct ag_link *link, const struct rt_fr
         return;
     }
     end->heard = agent->now;
-    if (frame->length == 0) {
-        return;
-    }
     if (end->size[i] == 0 || frame->offset != end->offset[i] + end->size[i] ||
         end->size[i] + frame->length > RT_TAIL_MAX) {
         end->size[i] = 0; /* does not go on where the tail ended: begins with this */
@@ -69,8 +85,15 @@ void rt_ag_tail(struct rt_agent *agent, struct ag_link *link, const struct rt_fr
 
 void rt_ag_end_late(struct rt_agent *agent, struct ag_link *link)
 {
-    if (link->end != NULL && !link->end_ready && agent->now >= link->end->heard + AG_TAILS_MS) {
-        forget(agent, link);
+    const struct ag_end *end = link->end_ready ? NULL : link->end;
+
+    if (end == NULL || (agent->now < end->begun + AG_TAILS_ALL_MS &&
+                        (link->tails_late == AG_TAILS_TOLD || agent->now < end->heard + AG_TAILS_MS))) {
+        return;
+    }
+    forget(agent, link);
+    if (link->tails_late == AG_TAILS_IN_TIME) {
+        link->tails_late = AG_TAILS_LATE;
         link->tails_lost = true;
     }
 }
@@ -101,12 +124,13 @@ void rt_ag_end(struct rt_agent *agent, struct ag_link *link, const struct rt_end
     if (link->end_ready) {
         return; /* a repetition: the first END is under way */
     }
-    if (link->end == NULL) {
-        link->end = rt_ag_end_new(agent);
+    if (link->end == NULL && !link->tails_lost) {
+        link->end = place(agent, link);
     }
     if (link->end == NULL || link->tails_lost) {
         forget(agent, link);
         link->tails_lost = false;
+        link->tails_late = link->tails_late == AG_TAILS_LATE ? AG_TAILS_TOLD : link->tails_late;
         rt_ag_end_answer(agent, link, RT_END_LATER);
         return;
     }

@@ -511,7 +511,7 @@ void rt_ag_kept_timer(struct rt_agent *agent)
 
 void rt_ag_kept_end(struct rt_agent *agent, const struct rt_store_op *op)
 {
-    struct ag_end *end = rt_ag_end_new(agent);
+    struct ag_end *end = rt_ag_end_new(agent, op->key.tenant, 0);
 
     if (end == NULL) {
         return; /* stays on disk for the next run */

@@ -487,12 +487,13 @@ void rt_ag_held_over(struct rt_agent *agent, struct ag_link *link, uint32_t chan
 struct ag_held *rt_ag_held_new(struct rt_agent *agent, struct ag_link *link, uint32_t channel,
                                const struct rt_attach_msg *msg, struct rt_slice payload)
 {
+    struct ag_account *account = link->client->account;
     struct ag_held *held;
     struct ag_over over;
 
-    if (!rt_ag_tenant_room(agent, link->client->account, RT_LIMIT_TENANT_WAITING, 1, &over) ||
-        !rt_ag_tenant_room(agent, link->client->account, RT_LIMIT_TENANT_BYTES, payload.size, &over) ||
-        !rt_ag_share_room(agent, link->client->account, AG_SHARE_HELD, payload.size, &over)) {
+    if (!rt_ag_tenant_room(agent, account, RT_LIMIT_TENANT_WAITING, 1, &over) ||
+        !rt_ag_tenant_room(agent, account, RT_LIMIT_TENANT_BYTES, payload.size, &over) ||
+        !rt_ag_share_room(agent, account->tenant, link->id, AG_SHARE_HELD, payload.size, &over)) {
         rt_ag_held_over(agent, link, channel, msg->make, &over);
         return NULL;
     }

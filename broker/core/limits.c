@@ -58,6 +58,7 @@ static const struct {
     [AG_SHARE_HELD] = {"shared.waiting_bytes", "bytes of attachments that wait for their container",
                        RT_AGENT_HELD_BYTES_MAX},
     [AG_SHARE_LISTS] = {"shared.lists", "lists under way", RT_AGENT_LISTS_MAX},
+    [AG_SHARE_ENDS] = {"shared.ends", "ends of containers under way", RT_ENDS_MAX},
 };
 
 static uint64_t full_at(const struct rt_agent *agent, enum rt_limit limit)
@@ -69,6 +70,11 @@ static bool unused(const struct rt_agent *agent, const struct ag_tenant *tenant)
 {
     for (size_t i = 0; i < AG_TENANT_LIMITS; i++) {
         if (tenant->has[i] > 0) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < AG_SHARES; i++) {
+        if (tenant->shares[i] > 0) {
             return false;
         }
     }
@@ -151,18 +157,25 @@ bool rt_ag_tenant_room(struct rt_agent *agent, struct ag_account *account, enum 
            rt_ag_account_over(agent, account, limit, over);
 }
 
-bool rt_ag_share_room(struct rt_agent *agent, const struct ag_account *account, enum ag_share share, uint64_t by,
-                      struct ag_over *over)
+const char *rt_ag_share_name(enum ag_share share, uint64_t *most)
 {
-    struct rt_agent_event event = {.kind = RT_AGENT_LIMIT, .link = account->link};
+    *most = shares[share].all / 2;
+    return shares[share].name;
+}
+
+bool rt_ag_share_room(struct rt_agent *agent, struct ag_tenant *tenant, rt_link_id link, enum ag_share share,
+                      uint64_t by, struct ag_over *over)
+{
+    struct rt_agent_event event = {.kind = RT_AGENT_LIMIT, .link = link};
     uint64_t most = shares[share].all / 2;
 
-    if (account->tenant == NULL || account->tenant->shares[share] + by <= most) {
+    if (tenant == NULL || tenant->shares[share] + by <= most) {
         return true;
     }
     *over = (struct ag_over){.which = shares[share].name, .most = most};
     (void)snprintf(over->text, sizeof(over->text), "tenant %s has %llu %s, half of what this agent has for all (%s)",
-                   account->tenant->name, (unsigned long long)most, shares[share].what, shares[share].name);
+                   tenant->name, (unsigned long long)most, shares[share].what, shares[share].name);
+    tenant->shares_over[share]++;
     rt_ag_event(agent, &event, "", "", over->text);
     return false;
 }

@@ -21,6 +21,7 @@
 enum ag_share {
     AG_SHARE_HELD,  /* bytes of attaches that wait */
     AG_SHARE_LISTS, /* that are asked of the store */
+    AG_SHARE_ENDS,  /* that are told, stored and kept */
     AG_SHARES
 };
 
@@ -32,6 +33,7 @@ struct ag_tenant { /* at least for as long as it has anything here, or its bucke
     uint64_t has[AG_TENANT_LIMITS]; /* but for requests, which have the bucket */
     uint64_t shares[AG_SHARES];
     uint64_t over[AG_TENANT_LIMITS]; /* how often it was told LIMIT */
+    uint64_t shares_over[AG_SHARES]; /* the same, or, of ends, LATER */
     uint64_t asked;                  /* when the bucket of its requests is full again, see limits.c */
 };
 
@@ -63,9 +65,12 @@ void rt_ag_account_close(struct ag_account *account, uint32_t channels);
 /* Whether `by` more are within the limit of the client's tenant. False: it is told so with `over`, which counts it. */
 bool rt_ag_tenant_room(struct rt_agent *agent, struct ag_account *account, enum rt_limit limit, uint64_t by,
                        struct ag_over *over);
-/* Whether `by` more are within its tenant's half of the place. False: it is told so with `over`. */
-bool rt_ag_share_room(struct rt_agent *agent, const struct ag_account *account, enum ag_share share, uint64_t by,
-                      struct ag_over *over);
+/* Whether `by` more are within the tenant's half of the place; NULL: an operator's. False: the link is told so with
+ * `over`, which counts it. */
+bool rt_ag_share_room(struct rt_agent *agent, struct ag_tenant *tenant, rt_link_id link, enum ag_share share,
+                      uint64_t by, struct ag_over *over);
+/* Its name, and a tenant's half of it. */
+const char *rt_ag_share_name(enum ag_share share, uint64_t *most);
 /* The same of one more channel of a connection that has so many, and of its tenant. */
 bool rt_ag_channel_room(struct rt_agent *agent, struct ag_account *account, uint32_t has, struct ag_over *over);
 /* The same of one more request in this second, which is counted. */

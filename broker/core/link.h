@@ -61,6 +61,14 @@ enum ag_link_fact {
     AG_LINK_OVER = 8,   /* client: its queue has grown, and its tenant has more queued than it may */
 };
 
+/* Of the tails that a guest tells:
+ *
+ *     IN_TIME --they did not go on for AG_TAILS_MS--> LATE --END: answered LATER--> TOLD
+ *
+ * From then on they may take up to AG_TAILS_ALL_MS, and an END is stored with what there is: a guest whose line is slow
+ * gets to its end. */
+enum ag_tails_late { AG_TAILS_IN_TIME, AG_TAILS_LATE, AG_TAILS_TOLD };
+
 struct ag_claim { /* from the hello to the answer of the take */
     struct rt_claim claim;
     uint64_t life; /* granted by the welcome */
@@ -88,6 +96,7 @@ struct ag_link {
     bool congested;
     bool end_ready;       /* guest: END has come and waits for the take */
     bool tails_lost;      /* guest: it has told a part of a tail that is not in `end`; until its END is answered */
+    uint8_t tails_late;   /* guest: enum ag_tails_late */
     uint16_t rest_stream; /* of the split DATA frame */
     uint32_t pings;       /* unanswered */
     struct rt_timer timer;

@@ -26,7 +26,7 @@
  * one is named, so that its agent is asked; what the tenant has here is told all the same, should that be in vain. */
 
 /* Tenants that are told of: as many as fit into what REPLYs may take, ROOM_PAGE of request.c. */
-#define TENANTS_MAX 128
+#define TENANTS_MAX 85
 
 /* The REPLY under way. */
 struct page {
@@ -76,6 +76,12 @@ static void tenant_rows(const struct page *page, const struct ag_tenant *tenant)
         uint64_t has = i == RT_LIMIT_TENANT_REQUESTS ? rt_ag_asked(page->agent, tenant->asked, i) : tenant->has[i];
 
         row(page, rt_ag_limit_name(i), tenant->name, has, page->agent->config.limits[i], tenant->over[i]);
+    }
+    for (enum ag_share i = 0; i < AG_SHARES; i++) {
+        uint64_t most;
+        const char *name = rt_ag_share_name(i, &most);
+
+        row(page, name, tenant->name, tenant->shares[i], most, tenant->shares_over[i]);
     }
 }
 

@@ -78,7 +78,8 @@ bool rt_ag_ask_list_begin(struct rt_agent *agent, struct ag_ask *ask, const stru
 {
     struct ag_over over;
 
-    if (!ask->local && !rt_ag_share_room(agent, ask->link->client->account, AG_SHARE_LISTS, 1, &over)) {
+    if (!ask->local &&
+        !rt_ag_share_room(agent, ask->link->client->account->tenant, ask->link->id, AG_SHARE_LISTS, 1, &over)) {
         rt_ag_ask_finish(agent, ask, RT_CLASS_LIMIT, over.text);
         return false;
     }

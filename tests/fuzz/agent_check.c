@@ -56,16 +56,18 @@ static void check_account(const struct ag_link *link, struct counted *n)
 
 static void check_tenants(const struct rt_agent *agent, const struct counted *n)
 {
-    uint64_t has[AG_TENANT_LIMITS] = {0};
+    uint64_t has[AG_TENANT_LIMITS] = {0}, ends = 0;
     for (const struct ag_tenant *tenant = agent->tenants; tenant != NULL; tenant = tenant->hh.next) {
         for (size_t i = 0; i < AG_TENANT_LIMITS; i++) {
             has[i] += tenant->has[i];
         }
+        ends += tenant->shares[AG_SHARE_ENDS];
     }
     for (size_t i = 0; i < AG_TENANT_LIMITS; i++) {
         uint64_t more = i == RT_LIMIT_TENANT_SESSIONS ? n->served + HASH_CNT(hh, agent->made) : 0;
         FUZZ_CHECK(has[i] == n->has[i] + more);
     }
+    FUZZ_CHECK(ends == agent->n_ends);
 }
 
 /* Returns how many attaches it holds. */

@@ -60,17 +60,20 @@ static void test_told(void **state)
     want(fx, a, 2, RT_CLASS_OK);
     assert_int_equal(reply.n_hosts, 1);
     assert_true(rt_slice_equal(reply.hosts[0].host, rt_slice_text("here")));
-    assert_int_equal(reply.n_lims, RT_LIMITS);
+    assert_int_equal(reply.n_lims, RT_LIMITS + AG_SHARES);
     assert_false(reply.more);
     want_row("limits.tenant_sessions", "local", 1, 0, 0);
     want_row("limits.tenant_clients", "local", 1, 0, 0);
     want_row("limits.tenant_channels", "local", 1, 1, 1);
+    want_row("shared.lists", "local", 0, RT_AGENT_LISTS_MAX / 2, 0);
+    want_row("shared.ends", "local", 0, RT_ENDS_MAX / 2, 0);
+    want_row("shared.waiting_bytes", "local", 0, RT_AGENT_HELD_BYTES_MAX / 2, 0);
     want_row("limits.tenant_requests", "local", 4, 20, 0); /* attaches, too */
     want_row("limits.client_channels", "", 1, RT_LINK_CHANNELS_MAX, 0);
     want_row("limits.client_requests", "", 4, 10, 0);
     request(fx, b, 1, ask("limits", ""));
     want(fx, b, 1, RT_CLASS_OK);
-    assert_int_equal(reply.n_lims, RT_LIMITS);
+    assert_int_equal(reply.n_lims, RT_LIMITS + AG_SHARES);
     want_row("limits.tenant_channels", "acme", 0, 1, 0);
     request(fx, boss, 1, ask("limits", ""));
     want(fx, boss, 1, RT_CLASS_OK);
@@ -100,8 +103,8 @@ static void test_told_of_many(void **state)
         assert_int_equal(reply.n_hosts, rows == 0);
         rows += reply.n_lims;
     } while (reply.more);
-    assert_int_equal(rows, 3 + 128 * AG_TENANT_LIMITS + 2);
-    assert_true(rt_slice_equal(reply.m, rt_slice_text("and 2 tenants more")));
+    assert_int_equal(rows, 3 + 85 * (AG_TENANT_LIMITS + AG_SHARES) + 2);
+    assert_true(rt_slice_equal(reply.m, rt_slice_text("and 45 tenants more")));
 }
 
 /* A report of three processes, of which one has ended, and two attachments; four and five more had no room. */
@@ -145,7 +148,7 @@ static void test_of_container(void **state)
         want(fx, i == 0 ? client : i == 1 ? other : boss, 1, RT_CLASS_OK);
         assert_int_equal(reply.n_hosts, 1);
         assert_true(rt_slice_equal(reply.hosts[0].host, rt_slice_text("here")));
-        assert_int_equal(reply.n_lims, 4 + AG_TENANT_LIMITS);
+        assert_int_equal(reply.n_lims, 4 + AG_TENANT_LIMITS + AG_SHARES);
         want_row("processes", "", 6, RT_PROCS_MAX, 0);
         want_row("attachments", "", 7, RT_ATTS_MAX, 0);
         want_row("channels", "", 1, RT_LINK_CHANNELS_MAX, 0);
@@ -158,7 +161,7 @@ static void test_of_container(void **state)
     request(fx, boss, 3, ask("limits", "nobody/web")); /* a tenant that has nothing here */
     fx_answer(fx);
     want(fx, boss, 3, RT_CLASS_OK);
-    assert_int_equal(reply.n_lims, AG_TENANT_LIMITS);
+    assert_int_equal(reply.n_lims, AG_TENANT_LIMITS + AG_SHARES);
     want_row("limits.tenant_channels", "nobody", 0, 9, 0);
     assert_null(rt_ag_tenant_find(fx->agent, "nobody"));
 }
@@ -195,14 +198,14 @@ static void test_of_container_elsewhere(void **state)
             assert_true(rt_slice_equal(reply.hosts[1].host, rt_slice_text("there")));
             assert_int_equal(reply.hosts[1].n_addr, 1);
         }
-        assert_int_equal(reply.n_lims, AG_TENANT_LIMITS);
+        assert_int_equal(reply.n_lims, AG_TENANT_LIMITS + AG_SHARES);
         want_row("limits.tenant_clients", "local", 1, 0, 0);
     }
     fx_down(fx);
     request(fx, client, 9, ask("limits", "web"));
     want(fx, client, 9, RT_CLASS_OK);
     assert_int_equal(reply.n_hosts, 1);
-    assert_int_equal(reply.n_lims, AG_TENANT_LIMITS);
+    assert_int_equal(reply.n_lims, AG_TENANT_LIMITS + AG_SHARES);
 }
 
 int main(void)
