@@ -5,6 +5,8 @@
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
 #include "broker/core/request.h"
+#include "broker/core/session.h"
+#include "migrate/core/claim.h"
 #include "migrate/core/store_op.h"
 #include "session/base/error.h"
 #include "session/base/list.h"
@@ -21,19 +23,49 @@
  *     drain h1, at the agent of h1       it drains at once, the disk is given that; its next heartbeat tells all
  *     the disk has it                    answered: it drains behind a restart, too
  *     create, at h1                      RETRY_LATER, and h0 is named, which lives and does not drain
+ *
+ * Who empties a host waits until none is left, so none may be missed: one whose guest has lost its link is still there
+ * until another host has claimed it, it has ended, or a lease is over.
  */
+
+/* Whether its guest was served here last, and may come back. Gone through is all that is remembered: it takes less than
+ * a millisecond, once for an operator's request. */
+static bool is_away(const struct rt_agent *agent, const struct ag_session *session)
+{
+    bool lately = session->gone_at != 0 && agent->now - session->gone_at < RT_LEASE_MS;
+
+    return session->guest == NULL && session->state != RT_SESSION_ENDED && (lately || session->lost_at != 0) &&
+           strcmp(session->host, agent->config.host) == 0;
+}
+
+static uint64_t left_here(const struct rt_agent *agent)
+{
+    uint64_t n = agent->stats.served;
+
+    for (const struct ag_session *session = agent->sessions; session != NULL; session = session->hh.next) {
+        n += is_away(agent, session) ? 1 : 0;
+    }
+    return n;
+}
+
+/* Whether there may be more than that: a guest is in its handshake, or one that an earlier run has served may not have
+ * dialled again. */
+static bool is_unsure(const struct rt_agent *agent)
+{
+    return agent->stats.guests > agent->stats.served || agent->now - agent->started < RT_LEASE_MS;
+}
 
 /* The first row is this host's; another one's, which is the one that is asked for, comes behind it. */
 static void answer(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_host *other)
 {
-    struct rt_store_host own = {
-        .n_addr = agent->config.n_addr, .sessions = agent->stats.served, .drains = agent->drains};
+    struct rt_store_host own = {.n_addr = agent->config.n_addr, .sessions = left_here(agent), .drains = agent->drains};
     struct rt_reply_msg *out = agent->reply;
 
     memcpy(own.host, agent->config.host, sizeof(own.host));
     memcpy(own.addr, agent->config.addr, sizeof(own.addr));
     memset(out, 0, sizeof(*out));
     rt_ag_fill_host(agent, ask->link, &own, &out->hosts[out->n_hosts++]);
+    out->hosts[0].unsure = is_unsure(agent);
     if (other != NULL) {
         rt_ag_fill_host(agent, ask->link, other, &out->hosts[out->n_hosts++]);
     }

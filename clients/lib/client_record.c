@@ -127,6 +127,7 @@ void rt_sdk_host_fill(const struct rt_registry_msg *msg, struct retether_host *h
     host->age_ms = msg->age;
     host->sessions = msg->sessions;
     host->sessions_untold = msg->untold;
+    host->sessions_unsure = msg->unsure;
     host->draining = msg->drains;
     host->state = msg->state == RT_HOST_ALIVE  ? RETETHER_HOST_ALIVE
                   : msg->state == RT_HOST_DEAD ? RETETHER_HOST_DEAD

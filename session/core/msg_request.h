@@ -61,6 +61,7 @@ struct rt_registry_msg {
     uint64_t sessions;
     bool untold; /* how many sessions */
     bool drains; /* is to be left: it makes no new sessions */
+    bool unsure; /* drain: there may be more sessions than that */
 };
 
 /* What somebody may have at the agent that was asked, and has. */

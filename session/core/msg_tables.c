@@ -284,6 +284,7 @@ static const struct rt_msg_field registry[] = {
     INT(ALWAYS, rt_registry_msg, sessions),
     BOOL(NEVER, rt_registry_msg, untold),
     BOOL(NEVER, rt_registry_msg, drains),
+    BOOL(NEVER, rt_registry_msg, unsure),
 };
 static const struct rt_msg_table registry_table = SUB_TABLE(rt_registry_msg, registry);
 

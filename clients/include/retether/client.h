@@ -330,7 +330,8 @@ struct retether_host {
     uint64_t sequence, age_ms;
     uint64_t sessions; /* of all tenants; operators alone are told it: */
     bool sessions_untold;
-    bool draining; /* it is to be left: no new sessions are made there */
+    bool sessions_unsure; /* drain: there may be more, as a guest is just coming, or the agent has just started */
+    bool draining;        /* it is to be left: no new sessions are made there */
     enum retether_host_state state;
 };
 
@@ -464,8 +465,9 @@ enum retether_drain { RETETHER_DRAIN_LOOK, RETETHER_DRAIN_ON, RETETHER_DRAIN_OFF
 
 /* For operators: has a host drained, also behind a restart of its agent, or no more. No new sessions are made there,
  * and clients rather ask the agents of others; whoever runs there, is attached there or comes there is served as
- * before. OK with a host in the answer: that host drains now as it says, and serves so many sessions. A second one: it
- * was not done, as that host could not be asked. NOT_FOUND: there is no such host. DENIED for other roles. */
+ * before. OK with a host in the answer: that host drains now as it says, and has so many sessions, also those whose
+ * guest has been away for less than 30 s. A second one: it was not done, as that host could not be asked. NOT_FOUND:
+ * there is no such host. DENIED for other roles. */
 int retether_drain(struct retether_client *client, const char *host, enum retether_drain what, retether_reply_cb cb,
                    void *ctx);
 /* For operators: no token and no ticket that there is by now of this container is good any more, at any agent. Its

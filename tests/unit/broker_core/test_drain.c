@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "tests/unit/broker_core/fixture_request.h"
 
+#include "migrate/core/claim.h"
 #include "session/base/error.h"
 #include "session/base/slice.h"
 #include "session/core/msg_hop.h"
@@ -175,6 +176,53 @@ static void test_elsewhere(void **state)
     assert_false(fx->drains_writing);
 }
 
+static void want_left(struct fx *fx, uint64_t sessions, bool unsure)
+{
+    int boss = fx_client(fx, "");
+
+    drain(fx, boss, 1, "here", RT_DRAIN_LOOK);
+    want(fx, boss, 1, RT_CLASS_OK);
+    assert_int_equal(reply.hosts[0].sessions, sessions);
+    assert_int_equal(reply.hosts[0].unsure, unsure);
+}
+
+/* None is left only when that is known: a guest that has lost its link is there for a lease, unless it is elsewhere or
+ * has ended; one that is just coming, or has not come back since the agent started, may be one more. */
+static void test_left(void **state)
+{
+    struct fx *fx = *state;
+    struct fx_guest guest, other;
+
+    want_left(fx, 0, true);
+    fx_tick(fx, RT_LEASE_MS - 1);
+    want_left(fx, 0, true);
+    fx_tick(fx, 1);
+    want_left(fx, 0, false);
+    fx_guest(&guest, "web", 1);
+    fx_hello(fx, &guest);
+    want_left(fx, 0, true);
+    fx_lost(fx, guest.link);
+    fx_guest(&guest, "web", 1);
+    fx_serve(fx, &guest);
+    fx_guest(&other, "moves", 2);
+    fx_serve(fx, &other);
+    want_left(fx, 2, false);
+    fx_lost(fx, guest.link);
+    fx_lost(fx, other.link);
+    want_left(fx, 2, false);
+    fx_answer(fx);
+    fx_claimed(fx, "moves", "there", other.life, other.epoch + 1);
+    want_left(fx, 1, false);
+    fx_tick(fx, RT_LOST_AFTER_MS);
+    fx_answer(fx);
+    want_left(fx, 1, false); /* lost, and may come back */
+    fx_hello(fx, &guest);
+    want_left(fx, 1, true);
+    fx_lost(fx, guest.link);
+    fx_tick(fx, RT_LEASE_MS - RT_LOST_AFTER_MS);
+    want_left(fx, 0, false);
+}
+
 static struct rt_welcome_msg welcome; /* large */
 
 /* A notice does not tell whether its host drains: what is known of that agent stays, of another one nothing is. */
@@ -224,7 +272,8 @@ static void test_welcome(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FX_TEST(test_drain), FX_TEST(test_disk), FX_TEST(test_elsewhere), FX_TEST(test_notice), FX_TEST(test_welcome),
+        FX_TEST(test_drain), FX_TEST(test_disk),   FX_TEST(test_elsewhere),
+        FX_TEST(test_left),  FX_TEST(test_notice), FX_TEST(test_welcome),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
