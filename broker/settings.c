@@ -183,7 +183,8 @@ const struct rt_setting rt_settings_table[] = {
     {"store.endpoints", "store", "ADDRESS", RT_SETTING_LIST, AT(store), 0, RT_ENDPOINTS_MAX, NULL, NULL,
      "a private redis-server",
      "the Redis that all agents share: redis://HOST:PORT, rediss://HOST:PORT, redis+unix:///PATH, "
-     "sentinel://NAME@HOST:PORT,..., sentinel+tls://NAME@HOST:PORT,...",
+     "sentinel://NAME@HOST:PORT,..., sentinel+tls://NAME@HOST:PORT,..., redis-cluster://HOST:PORT,..., "
+     "redis-cluster+tls://HOST:PORT,...",
      check_store},
     {"store.tls", "store-tls", "DIR", RT_SETTING_TEXT, AT(store_tls), 0, 0, NULL, NULL, NULL,
      "directory for TLS to the store: ca.pem; cert.pem, key.pem and crl.pem if they are there", check_path},

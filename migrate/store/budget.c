@@ -67,10 +67,6 @@ static void over(struct rt_store *store)
 /* What the answer says; an error is told once for each sweep, and ends it. */
 static bool is_answer(struct rt_store *store, int error, const redisReply *reply, int type)
 {
-    if (error == 0 && rt_store_functions_missing(reply)) {
-        error = RT_EUNAVAIL;
-        (void)!rt_store_load(store, &store->commands);
-    }
     error = rt_store_error_of(store, error, reply);
     if (error == 0 && reply->type != type) {
         rt_store_log(store, RT_LOG_ERROR, "the store's answer makes no sense (tails)");
@@ -113,7 +109,7 @@ static void total(struct rt_store *store, uint64_t bytes, uint64_t oldest)
     snprintf(at, sizeof(at), "%" PRIu64, oldest);
     function(&args, "tails_total", "rt:{tails}:sums", "rt:{tails}:oldest");
     rt_redis_texts(&args, store->tails.host, sum, at, NULL);
-    if (rt_redis_call(&store->commands, &args, totalled_cb, store) != 0) {
+    if (rt_store_call(store, RT_STORE_COMMANDS, &args, totalled_cb, store) != 0) {
         over(store);
     }
 }
@@ -162,7 +158,7 @@ static void cut_cb(void *ctx, int error, const redisReply *reply)
     host_keys(store->tails.host, list, sizes);
     function(&args, "tails_uncount", list, sizes);
     rt_redis_text(&args, victim->member);
-    if (rt_redis_call(&store->commands, &args, uncounted_cb, victim) != 0) {
+    if (rt_store_call(store, RT_STORE_COMMANDS, &args, uncounted_cb, victim) != 0) {
         victim_done(victim, false);
     }
 }
@@ -188,7 +184,7 @@ static void cut(struct rt_store *store, const redisReply *member, const redisRep
     rt_store_key(&key, 't', tails);
     function(&args, "tails_cut", record, tails);
     rt_redis_arg(&args, life->str, life->len);
-    if (rt_redis_call(&store->commands, &args, cut_cb, victim) != 0) {
+    if (rt_store_call(store, RT_STORE_COMMANDS, &args, cut_cb, victim) != 0) {
         free(victim);
     } else {
         store->tails.cutting++;
@@ -216,7 +212,7 @@ static void swept_cb(void *ctx, int error, const redisReply *reply)
     }
 }
 
-static int count(struct rt_store *store, struct rt_redis *redis, const char *host, uint64_t give_up,
+static int count(struct rt_store *store, enum rt_store_lane lane, const char *host, uint64_t give_up,
                  const char *const member[3], rt_redis_cb cb, void *ctx)
 {
     char list[RT_STORE_HOST_KEY_MAX], sizes[RT_STORE_HOST_KEY_MAX], most[24], extra[24];
@@ -230,7 +226,7 @@ static int count(struct rt_store *store, struct rt_redis *redis, const char *hos
     for (size_t i = 0; i < 3; i++) {
         rt_redis_text(&args, member[i]);
     }
-    return rt_redis_call(redis, &args, cb, ctx);
+    return rt_store_call(store, lane, &args, cb, ctx);
 }
 
 static void begin(struct rt_store *store, const char *host, uint64_t give_up)
@@ -244,7 +240,7 @@ static void begin(struct rt_store *store, const char *host, uint64_t give_up)
     store->tails.steps++;
     store->tails.asked = give_up > 0;
     store->tails.failed = false;
-    if (count(store, &store->commands, host, give_up, none, swept_cb, store) != 0) {
+    if (count(store, RT_STORE_COMMANDS, host, give_up, none, swept_cb, store) != 0) {
         store->tails.sweep = RT_TAILS_IDLE;
         store->tails.steps = 0;
     }
@@ -285,7 +281,7 @@ int rt_store_tails_count(struct rt_store *store, const struct rt_store_op *end, 
     rt_store_member(&end->key, member);
     snprintf(bytes, sizeof(bytes), "%zu", end->tail[0].size + end->tail[1].size + end->end.ord.size + SESSION_BYTES);
     snprintf(life, sizeof(life), "%" PRIu64, end->life);
-    return count(store, &store->ends, store->self.host, 0, texts, cb, ctx);
+    return count(store, RT_STORE_ENDS, store->self.host, 0, texts, cb, ctx);
 }
 
 void rt_store_tails_beat(struct rt_store *store)

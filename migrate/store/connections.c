@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
+#include "migrate/store/cluster.h"
 #include "migrate/store/store_priv.h"
 
 #include <string.h>
 
-/* The three connections of a store. The one for commands finds the primary: by itself among the endpoints, or by what
- * the Sentinels say. The others go where it is once that server has said that it is the primary, and nowhere else: so
- * claims are heard from the server that is written to, and an end is waited for there.
+/* The connections of a store: two to each primary (node.c), and pub/sub to the one that has the registry. Which that
+ * is, its node finds among the endpoints, or the Sentinels say, or the map of a cluster. Pub/sub goes where that node
+ * is once that server has said that it is a primary, and nowhere else: so claims are heard from the server that is
+ * written to. (What is published at one node of a cluster is heard at all.)
  *
  * An operator makes Q the primary instead of P, by hand; the endpoints are P and Q. Milliseconds:
  *
@@ -18,17 +20,7 @@
  *
  * Under Sentinels a vote for Q drops all three from P at once. */
 
-static void commands_ready_cb(void *ctx)
-{
-    struct rt_store *store = ctx;
-
-    if (rt_store_has_sentinels(store)) {
-        rt_sentinels_held(&store->sentinels, rt_redis_where(&store->commands));
-    }
-    rt_redis_aim(&store->pubsub, rt_redis_at(&store->commands));
-    rt_redis_aim(&store->ends, rt_redis_at(&store->commands));
-    rt_store_registry_ready(store);
-}
+/* Nodes. */
 
 /* Says it at once, and again while it lasts: the reason may be another one by then. */
 static void tell_out(struct rt_store *store, const char *why)
@@ -47,11 +39,14 @@ static void tell_out(struct rt_store *store, const char *why)
     rt_store_look_out(store, why);
 }
 
-static void out(struct rt_store *store, const char *why)
+static void out_cb(struct rt_store *store, const char *why)
 {
     bool was_online = store->phase == RT_STORE_ONLINE;
     struct rt_store_news news = {.kind = RT_STORE_DOWN};
 
+    if (store->phase == RT_STORE_STOPPING) {
+        return;
+    }
     store->phase = RT_STORE_OFFLINE;
     rt_touch_break(&store->touch);
     store->look.at = 0; /* the next connection is looked at anew */
@@ -61,18 +56,70 @@ static void out(struct rt_store *store, const char *why)
     }
 }
 
-static void commands_down_cb(void *ctx, const char *why)
+static void node_ready_cb(struct rt_store_node *node)
 {
-    struct rt_store *store = ctx;
+    struct rt_store *store = node->store;
 
+    if (rt_store_has_sentinels(store)) {
+        rt_sentinels_held(&store->sentinels, rt_redis_where(&node->commands));
+    }
+    if (node == store->reg) {
+        rt_redis_aim(&store->pubsub, rt_redis_at(&node->commands));
+    }
+    rt_store_registry_ready(node);
+}
+
+static void node_doubt_cb(struct rt_store_node *node)
+{
+    struct rt_store *store = node->store;
+
+    if (rt_store_has_sentinels(store)) {
+        rt_sentinels_ask(&store->sentinels);
+    } else if (store->cluster != NULL) {
+        rt_store_cluster_doubt(store);
+    }
+}
+
+static void node_down_cb(struct rt_store_node *node, const char *why)
+{
+    struct rt_store *store = node->store;
+
+    if (node == store->reg) {
+        out_cb(store, why);
+    } else {
+        rt_store_log_once(store, RT_LOG_WARN, "no answer from a part of the store: %.200s", why);
+    }
     if (store->phase == RT_STORE_STOPPING) {
         return;
     }
-    out(store, why);
-    if (rt_store_has_sentinels(store) && store->phase != RT_STORE_STOPPING) {
-        rt_sentinels_lost(&store->sentinels, rt_redis_where(&store->commands));
+    if (rt_store_has_sentinels(store)) {
+        rt_sentinels_lost(&store->sentinels, rt_redis_where(&node->commands));
+    } else if (store->cluster != NULL) {
+        rt_store_cluster_doubt(store);
     }
 }
+
+static void registry_cb(struct rt_store *store, struct rt_store_node *node)
+{
+    if (node == store->reg) {
+        return;
+    }
+    store->reg = node;
+    out_cb(store, node != NULL ? "the registry has gone to another node" : "no node has the registry");
+    if (node != store->reg || store->phase == RT_STORE_STOPPING || node == NULL || !node->known) {
+        return; /* its answer to INFO goes on */
+    }
+    rt_redis_aim(&store->pubsub, rt_redis_at(&node->commands));
+    rt_store_registry_check(store);
+}
+
+static const struct rt_store_node_ops node_ops = {.on_ready = node_ready_cb,
+                                                  .on_down = node_down_cb,
+                                                  .on_doubt = node_doubt_cb,
+                                                  .on_registry = registry_cb,
+                                                  .on_out = out_cb};
+
+/* News. */
 
 /* reply NULL: none came. */
 static void not_subscribed(struct rt_store *store, const redisReply *reply)
@@ -142,24 +189,6 @@ static void pushed_cb(void *ctx, const redisReply *reply)
     store->config.on_news(store->config.ctx, &news);
 }
 
-/* Ends that wait for the next WAIT have no call that fails with the connection: they are failed here. */
-static void ends_down_cb(void *ctx, const char *why)
-{
-    struct rt_store *store = ctx;
-
-    (void)why;
-    rt_store_ends_fail(store, RT_ETIMEDOUT);
-}
-
-static void doubt_cb(void *ctx)
-{
-    struct rt_store *store = ctx;
-
-    if (rt_store_has_sentinels(store)) {
-        rt_sentinels_ask(&store->sentinels);
-    }
-}
-
 /* Sentinels. */
 
 static void primary_cb(void *ctx, const struct rt_store_endpoint *place)
@@ -167,23 +196,18 @@ static void primary_cb(void *ctx, const struct rt_store_endpoint *place)
     struct rt_store *store = ctx;
 
     rt_redis_aim(&store->pubsub, NULL);
-    rt_redis_aim(&store->ends, NULL);
-    rt_redis_aim(&store->commands, place);
+    rt_redis_aim(&store->only.ends, NULL);
+    rt_redis_aim(&store->only.commands, place);
 }
 
 static void none_cb(void *ctx, const char *why)
 {
-    out(ctx, why);
+    out_cb(ctx, why);
 }
 
 static void sentinels_log_cb(void *ctx, enum rt_log_level level, const char *text)
 {
     rt_store_log(ctx, level, "%s", text);
-}
-
-static const char *path_of(const char *path)
-{
-    return path[0] != '\0' ? path : NULL;
 }
 
 static int init_sentinels(struct rt_store *store, uv_loop_t *loop, const struct rt_store_endpoint *endpoints, size_t n)
@@ -193,7 +217,7 @@ static int init_sentinels(struct rt_store *store, uv_loop_t *loop, const struct 
         .n_endpoints = n,
         .call_timeout_ms = store->config.op_timeout_ms,
         .connect_timeout_ms = store->config.connect_timeout_ms,
-        .login_file = path_of(store->sentinel_login_file),
+        .login_file = store->sentinel_login_file[0] != '\0' ? store->sentinel_login_file : NULL,
         .secure = store->config.secure,
         .host = store->self.host,
         .ctx = store,
@@ -205,65 +229,54 @@ static int init_sentinels(struct rt_store *store, uv_loop_t *loop, const struct 
     return rt_sentinels_init(&store->sentinels, loop, &config);
 }
 
-/* Start and stop. */
-
 int rt_store_connections_init(struct rt_store *store, uv_loop_t *loop, const struct rt_store_endpoint *endpoints,
                               size_t n)
 {
-    bool sentinels = endpoints[0].master[0] != '\0';
-    struct rt_redis_config config = {
-        .endpoints = endpoints,
-        .n_endpoints = sentinels ? 0 : n,
-        .login_file = path_of(store->login_file),
-        .secure = store->config.secure,
-        .host = store->self.host,
-        .task = "commands",
-        .call_timeout_ms = store->config.op_timeout_ms != 0 ? store->config.op_timeout_ms : RT_REDIS_CALL_MS,
-        .connect_timeout_ms = store->config.connect_timeout_ms,
-        .ctx = store,
-        .on_ready = commands_ready_cb,
-        .on_down = commands_down_cb,
-        .on_doubt = doubt_cb,
-    };
-    int rc = rt_redis_init(&store->commands, loop, &config);
+    bool sentinels = endpoints[0].master[0] != '\0', cluster = endpoints[0].cluster;
+    struct rt_redis_config config = rt_store_redis_config(store, "claims");
+    int rc;
 
-    config.n_endpoints = 0; /* the other two go where this one is */
+    store->ops = &node_ops;
     config.pubsub = true;
-    config.task = "claims";
-    config.on_ready = pubsub_ready_cb;
-    config.on_down = NULL; /* the connection for commands tells what is wrong */
+    config.ctx = store;
+    config.on_ready = pubsub_ready_cb; /* what is wrong the connection for commands tells */
     config.on_push = pushed_cb;
-    if (rc == 0) {
-        rc = rt_redis_init(&store->pubsub, loop, &config);
+    if (cluster) {
+        rc = rt_store_cluster_init(store, loop, endpoints, n);
+    } else {
+        rc = rt_store_node_init(&store->only, store, endpoints, sentinels ? 0 : n);
+        store->reg = &store->only;
+        store->only.replicas = sentinels ? 0 : n - 1;
     }
-    config.pubsub = false;
-    config.task = "ends";
-    config.on_ready = NULL;
-    config.on_down = ends_down_cb;
-    /* An end may have to sit out the WAIT of the one before it and then its own. */
-    config.call_timeout_ms += 2 * RT_STORE_WAIT_MS;
-    if (rc == 0) {
-        rc = rt_redis_init(&store->ends, loop, &config);
-    }
-    store->replicas = sentinels ? 0 : n - 1;
+    rc = rc != 0 ? rc : rt_redis_init(&store->pubsub, loop, &config);
     return rc != 0 || !sentinels ? rc : init_sentinels(store, loop, endpoints, n);
 }
 
 void rt_store_connections_start(struct rt_store *store)
 {
-    rt_redis_start(&store->commands);
     rt_redis_start(&store->pubsub);
-    rt_redis_start(&store->ends);
+    if (store->cluster != NULL) {
+        rt_store_cluster_start(store);
+        return;
+    }
+    rt_store_node_start(&store->only);
     if (rt_store_has_sentinels(store)) {
         rt_sentinels_start(&store->sentinels);
     }
 }
 
-static void redis_closed(struct rt_redis *redis)
+static void pubsub_closed(struct rt_redis *redis)
 {
     struct rt_store *store = redis->config.ctx;
 
     store->part_closed(store);
+}
+
+static void node_closed(struct rt_redis *redis)
+{
+    struct rt_store_node *node = redis->config.ctx;
+
+    node->store->part_closed(node->store);
 }
 
 static void sentinels_closed(struct rt_sentinels *sentinels)
@@ -276,12 +289,16 @@ static void sentinels_closed(struct rt_sentinels *sentinels)
 void rt_store_connections_stop(struct rt_store *store, void (*part_closed)(struct rt_store *store))
 {
     store->part_closed = part_closed;
-    store->closing += 3;
+    store->closing++;
+    rt_redis_stop(&store->pubsub, pubsub_closed);
+    if (store->cluster != NULL) {
+        rt_store_cluster_stop(store);
+        return;
+    }
+    store->closing += 2;
     if (rt_store_has_sentinels(store)) {
         store->closing++;
         rt_sentinels_stop(&store->sentinels, sentinels_closed);
     }
-    rt_redis_stop(&store->commands, redis_closed);
-    rt_redis_stop(&store->pubsub, redis_closed);
-    rt_redis_stop(&store->ends, redis_closed);
+    rt_store_node_stop(&store->only, node_closed);
 }

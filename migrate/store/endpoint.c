@@ -8,11 +8,16 @@
 
 static const struct scheme {
     const char *text;
-    enum { FORM_SOCKET, FORM_SERVER, FORM_SENTINELS } form;
+    enum { FORM_SOCKET, FORM_SERVER, FORM_SENTINELS, FORM_CLUSTER } form;
     bool tls;
 } schemes[] = {
-    {"redis+unix://", FORM_SOCKET, false},  {"redis://", FORM_SERVER, false},          {"rediss://", FORM_SERVER, true},
-    {"sentinel://", FORM_SENTINELS, false}, {"sentinel+tls://", FORM_SENTINELS, true},
+    {"redis+unix://", FORM_SOCKET, false},
+    {"redis://", FORM_SERVER, false},
+    {"rediss://", FORM_SERVER, true},
+    {"sentinel://", FORM_SENTINELS, false},
+    {"sentinel+tls://", FORM_SENTINELS, true},
+    {"redis-cluster://", FORM_CLUSTER, false},
+    {"redis-cluster+tls://", FORM_CLUSTER, true},
 };
 
 struct parse {
@@ -70,7 +75,7 @@ static bool has_port(const struct rt_endpoint *at)
 /* The `size` bytes at `text` are HOST:PORT; name: the Sentinels', or "". */
 static int parse_host(struct parse *parse, const char *text, size_t size, const char *name, size_t name_size)
 {
-    struct rt_store_endpoint endpoint = {.tls = parse->scheme->tls};
+    struct rt_store_endpoint endpoint = {.tls = parse->scheme->tls, .cluster = parse->scheme->form == FORM_CLUSTER};
     char item[RT_STORE_ENDPOINT_TEXT_MAX], why[RT_STORE_ENDPOINT_TEXT_MAX];
     bool bracket = text[0] == '[';
     size_t end = size;
@@ -93,11 +98,24 @@ static int parse_host(struct parse *parse, const char *text, size_t size, const 
     return add(parse, &endpoint);
 }
 
+/* HOST:PORT,HOST:PORT,... */
+static int parse_hosts(struct parse *parse, const char *text, const char *name, size_t name_size)
+{
+    size_t size = strcspn(text, ",");
+    int rc = parse_host(parse, text, size, name, name_size);
+
+    while (rc == 0 && text[size] != '\0') {
+        text += size + 1;
+        size = strcspn(text, ",");
+        rc = parse_host(parse, text, size, name, name_size);
+    }
+    return rc;
+}
+
 static int parse_sentinels(struct parse *parse, const char *text)
 {
     const char *at = strchr(text, '@');
-    size_t name = at != NULL ? (size_t)(at - text) : 0, size;
-    int rc;
+    size_t name = at != NULL ? (size_t)(at - text) : 0;
 
     if (name == 0 || name > RT_MASTER_NAME_MAX || strchr(at + 1, '@') != NULL || memchr(text, ':', name) != NULL) {
         return rt_fail(
@@ -106,13 +124,14 @@ static int parse_sentinels(struct parse *parse, const char *text)
             "primary; user and password go into store.sentinel_password_file",
             parse->scheme->text, RT_MASTER_NAME_MAX);
     }
-    do {
-        at++;
-        size = strcspn(at, ",");
-        rc = parse_host(parse, at, size, text, name);
-        at += size;
-    } while (rc == 0 && *at != '\0');
-    return rc;
+    return parse_hosts(parse, at + 1, text, name);
+}
+
+static int no_secret(struct parse *parse)
+{
+    return rt_fail(RT_EINVAL, parse->why, parse->why_size,
+                   "an address has neither user nor password, which others would see: they go into "
+                   "store.password_file");
 }
 
 int rt_store_endpoint_parse(const char *text, struct rt_store_endpoint list[RT_ENDPOINTS_MAX], size_t *n, char *why,
@@ -123,10 +142,12 @@ int rt_store_endpoint_parse(const char *text, struct rt_store_endpoint list[RT_E
     int rc;
 
     if (parse.scheme == NULL) {
-        return rt_fail(RT_EINVAL, why, why_size,
-                       "\"%.80s\" is no store: wants redis://HOST:PORT, rediss://HOST:PORT, redis+unix:///PATH, "
-                       "sentinel://NAME@HOST:PORT,... or sentinel+tls://NAME@HOST:PORT,...",
-                       secret ? "..." : text);
+        return rt_fail(
+            RT_EINVAL, why, why_size,
+            "\"%.80s\" is no store: wants redis://HOST:PORT, rediss://HOST:PORT, redis+unix:///PATH, "
+            "sentinel://NAME@HOST:PORT,..., sentinel+tls://NAME@HOST:PORT,..., redis-cluster://HOST:PORT,... "
+            "or redis-cluster+tls://HOST:PORT,...",
+            secret ? "..." : text);
     }
     text += strlen(parse.scheme->text);
     switch (parse.scheme->form) {
@@ -136,11 +157,11 @@ int rt_store_endpoint_parse(const char *text, struct rt_store_endpoint list[RT_E
     case FORM_SENTINELS:
         rc = parse_sentinels(&parse, text);
         break;
+    case FORM_CLUSTER:
+        rc = secret ? no_secret(&parse) : parse_hosts(&parse, text, "", 0);
+        break;
     default:
-        rc = secret ? rt_fail(RT_EINVAL, why, why_size,
-                              "an address has neither user nor password, which others would see: they go into "
-                              "store.password_file")
-                    : parse_host(&parse, text, strlen(text), "", 0);
+        rc = secret ? no_secret(&parse) : parse_host(&parse, text, strlen(text), "", 0);
         break;
     }
     *n = rc == 0 ? parse.n : *n;
@@ -157,10 +178,13 @@ int rt_store_endpoints_parse(const char *const *texts, size_t n_texts, struct rt
         rc = rt_store_endpoint_parse(texts[i], list, n, why, why_size);
     }
     for (size_t i = 1; i < *n && rc == 0; i++) {
-        if (strcmp(list[i].master, list[0].master) != 0 || (list[0].master[0] != '\0' && list[i].tls != list[0].tls)) {
+        bool names_others = list[0].master[0] != '\0' || list[0].cluster;
+
+        if (strcmp(list[i].master, list[0].master) != 0 || list[i].cluster != list[0].cluster ||
+            (names_others && list[i].tls != list[0].tls)) {
             rc = rt_fail(RT_ECONFIG, why, why_size,
-                         "%s and %s do not go together: wants servers, or the Sentinels of one primary, all of them "
-                         "with TLS or none",
+                         "%s and %s do not go together: wants servers, or the Sentinels of one primary, or nodes of "
+                         "one cluster, all of them with TLS or none",
                          list[0].text, list[i].text);
         }
     }

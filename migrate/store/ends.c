@@ -6,8 +6,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-/* What comes after an end has been written: whether a replica has it. On a connection of its own, as WAIT stalls what
- * is pipelined behind it.
+/* What comes after an end has been written: whether a replica has it. On a connection of its own to the node that has
+ * written it, as WAIT stalls what is pipelined behind it.
  *
  *     written --no WAIT under way--> waited: ROLE --replicas--> WAIT --count--> REPLICATED or STORED
  *                                                 --none------------------------> STORED
@@ -44,101 +44,105 @@ static void answer(struct rt_store_run **list, const struct rt_store_reply *repl
     }
 }
 
-static void wait_for_replicas(struct rt_store *store);
+static void wait_for_replicas(struct rt_store_node *node);
 
 /* So many replicas have them. */
-static void waited(struct rt_store *store, uint64_t n)
+static void waited(struct rt_store_node *node, uint64_t n)
 {
-    uint64_t known = rt_store_replicas(store);
-    bool all = known > 0 && n >= known, spread = n > 0 && n >= store->connected;
+    uint64_t known = rt_store_replicas(node);
+    bool all = known > 0 && n >= known, spread = n > 0 && n >= node->connected;
 
-    if (known > 0 && !all && !(spread && rt_store_has_sentinels(store))) {
-        rt_store_log_once(store, RT_LOG_WARN,
+    if (known > 0 && !all && !(spread && rt_store_has_sentinels(node->store))) {
+        rt_store_log_once(node->store, RT_LOG_WARN,
                           "not all replicas have what is stored: ends stay in this host's ends/ until they do");
     }
-    answer(&store->waited, &(struct rt_store_reply){.how = all ? RT_END_REPLICATED : RT_END_STORED,
-                                                    .unsure = known > 0 && !all,
-                                                    .spread = spread,
-                                                    .outcome.verdict = RT_CLASS_OK});
-    if (store->written != NULL) {
-        wait_for_replicas(store);
+    answer(&node->waited, &(struct rt_store_reply){.how = all ? RT_END_REPLICATED : RT_END_STORED,
+                                                   .unsure = known > 0 && !all,
+                                                   .spread = spread,
+                                                   .outcome.verdict = RT_CLASS_OK});
+    if (node->written != NULL) {
+        wait_for_replicas(node);
     }
 }
 
 /* Fails all ends that wait. They are written, and only whether a replica has them is not known: the asker repeats them,
  * which does no harm. */
-void rt_store_ends_fail(struct rt_store *store, int error)
+void rt_store_ends_fail(struct rt_store_node *node, int error)
 {
-    answer(&store->waited, &(struct rt_store_reply){.error = error});
-    answer(&store->written, &(struct rt_store_reply){.error = error});
+    answer(&node->waited, &(struct rt_store_reply){.error = error});
+    answer(&node->written, &(struct rt_store_reply){.error = error});
 }
 
 /* An answer that does not say what was asked. Why the server refuses is told: else each end would be offered again, and
  * nobody would know why. */
-static void no_count(struct rt_store *store, int error, const redisReply *reply)
+static void no_count(struct rt_store_node *node, int error, const redisReply *reply)
 {
-    error = rt_store_error_of(store, error, reply);
-    rt_store_ends_fail(store, error != 0 ? error : RT_EUNAVAIL);
+    node->store->at = node;
+    if (error == RT_ECANCELED && node->store->phase != RT_STORE_STOPPING) {
+        error = RT_ETIMEDOUT; /* the cluster has that node no more */
+    }
+    error = rt_store_error_of(node->store, error, reply);
+    rt_store_ends_fail(node, error != 0 ? error : RT_EUNAVAIL);
 }
 
 static void wait_cb(void *ctx, int error, const redisReply *reply)
 {
-    struct rt_store *store = ctx;
+    struct rt_store_node *node = ctx;
 
     if (error != 0 || reply->type != REDIS_REPLY_INTEGER) {
-        no_count(store, error, reply);
+        no_count(node, error, reply);
         return;
     }
-    waited(store, reply->integer > 0 ? (uint64_t)reply->integer : 0);
+    waited(node, reply->integer > 0 ? (uint64_t)reply->integer : 0);
 }
 
 static void replicas_cb(void *ctx, int error, const redisReply *reply)
 {
-    struct rt_store *store = ctx;
+    struct rt_store_node *node = ctx;
     struct rt_redis_args args = {.n = 0};
     const redisReply *replicas;
     char limit[24], n[24];
     int rc;
 
     if (error != 0 || (replicas = rt_store_element(reply, 2, REDIS_REPLY_ARRAY)) == NULL) {
-        no_count(store, error, reply);
+        no_count(node, error, reply);
         return;
     }
-    rt_store_replicas_seen(store, replicas->elements);
+    rt_store_replicas_seen(node, replicas->elements);
     if (replicas->elements == 0) {
-        waited(store, 0);
+        waited(node, 0);
         return;
     }
     snprintf(n, sizeof(n), "%zu", replicas->elements);
     snprintf(limit, sizeof(limit), "%" PRIu64, RT_STORE_WAIT_MS);
     rt_redis_texts(&args, "WAIT", n, limit, NULL);
-    rc = rt_redis_call(&store->ends, &args, wait_cb, store);
+    rc = rt_redis_call(&node->ends, &args, wait_cb, node);
     if (rc != 0) {
-        rt_store_ends_fail(store, RT_ETIMEDOUT);
+        rt_store_ends_fail(node, RT_ETIMEDOUT);
     }
 }
 
 /* One WAIT at a time, for all that is written: they would queue up behind each other in the server. */
-static void wait_for_replicas(struct rt_store *store)
+static void wait_for_replicas(struct rt_store_node *node)
 {
     struct rt_redis_args args = {.n = 0};
 
-    assert(store->waited == NULL);
-    store->waited = store->written;
-    store->written = NULL;
+    assert(node->waited == NULL);
+    node->waited = node->written;
+    node->written = NULL;
     rt_redis_text(&args, "ROLE");
-    if (rt_redis_call(&store->ends, &args, replicas_cb, store) != 0) {
-        rt_store_ends_fail(store, RT_ETIMEDOUT);
+    if (rt_redis_call(&node->ends, &args, replicas_cb, node) != 0) {
+        rt_store_ends_fail(node, RT_ETIMEDOUT);
     }
 }
 
 void rt_store_end_written(struct rt_store_run *run)
 {
-    struct rt_store *store = run->store;
+    struct rt_store_node *node = run->store->at;
 
-    run->next = store->written;
-    store->written = run;
-    if (store->waited == NULL) {
-        wait_for_replicas(store);
+    run->next = node->written;
+    node->written = run;
+    if (node->waited == NULL) {
+        wait_for_replicas(node);
     }
 }

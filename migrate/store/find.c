@@ -27,20 +27,42 @@ struct rt_store_find {
     size_t n_hosts;
     size_t at, batch; /* hosts asked so far, and at once with the next step */
     size_t pending;   /* calls under way in this step */
-    size_t answered;  /* of this step */
     int error;        /* the first */
     bool full;
-    struct {
+    struct range *ranges; /* owned, BATCH_MAX: of this step */
+    struct hit {
+        struct rt_store_run *run;
         struct rt_key key;
         size_t host;
+        bool has_record;
     } hits[RT_LIST_MAX];
     size_t n_hits;
     struct rt_store_record *records; /* owned, n_hits */
-    size_t n_records;
 };
+
+/* What a host's set was asked for. */
+struct range {
+    struct rt_store_run *run;
+    struct rt_key *keys; /* owned, n: those that fit */
+    size_t n;
+    bool more;          /* the set may have more, behind `last` */
+    struct rt_key last; /* tenant "": there was none */
+};
+
+static void free_ranges(struct rt_store_find *find)
+{
+    for (size_t i = 0; i < BATCH_MAX; i++) {
+        free(find->ranges[i].keys);
+        find->ranges[i] = (struct range){.run = NULL};
+    }
+}
 
 static void free_find(struct rt_store_find *find)
 {
+    if (find->ranges != NULL) {
+        free_ranges(find);
+    }
+    free(find->ranges);
     free(find->records);
     free(find->hosts);
     free(find);
@@ -52,8 +74,12 @@ static void finish(struct rt_store_run *run)
     struct rt_store_reply reply = {.error = find->error};
 
     if (find->error == 0) {
+        for (size_t i = 0; i < find->n_hits; i++) {
+            if (find->hits[i].has_record && reply.n_records++ != i) {
+                find->records[reply.n_records - 1] = find->records[i];
+            }
+        }
         reply.records = find->records;
-        reply.n_records = find->n_records;
         reply.cursor = find->next;
     }
     rt_store_run_done(run, &reply);
@@ -95,14 +121,14 @@ static bool wanted(const struct rt_store_find *find, const struct rt_store_recor
     return strcmp(set[0] == '\0' ? record->rule.host : set, host) == 0 && !told_before(find, record, host);
 }
 
+/* Answers of one step come in any order: the servers of a cluster do not wait for each other. */
 static void record_cb(void *ctx, int error, const redisReply *reply)
 {
-    struct rt_store_run *run = ctx;
+    struct hit *hit = ctx;
+    struct rt_store_run *run = hit->run;
     struct rt_store_find *find = run->find;
-    size_t hit = find->answered++;
-    struct rt_store_record *record = &find->records[find->n_records];
-    const struct rt_key *key = &find->hits[hit].key;
-    const char *host = find->hosts[find->hits[hit].host];
+    struct rt_store_record *record = &find->records[hit - find->hits];
+    const struct rt_key *key = &hit->key;
     char set[RT_HOST_MAX + 1];
     int rc = error == 0 && is_no_record(reply) ? 0 : rt_store_error_of(run->store, error, reply);
 
@@ -114,36 +140,34 @@ static void record_cb(void *ctx, int error, const redisReply *reply)
         rc = rt_store_parse_record(reply, key, record, set);
         if (rc < 0) {
             rt_store_log(run->store, RT_LOG_ERROR, "the record of %s/%s makes no sense", key->tenant, key->cid);
-        } else if (rc > 0 && wanted(find, record, set, host)) {
-            find->n_records++;
         }
+        hit->has_record = rc > 0 && wanted(find, record, set, find->hosts[hit->host]);
     }
     if (find->pending == 0) {
         finish(run);
     }
 }
 
-static int send_get(struct rt_store_run *run, const struct rt_key *key)
+static int send_get(struct hit *hit)
 {
     struct rt_redis_args args = {.n = 0};
     char name[RT_STORE_KEY_MAX];
 
-    rt_store_key(key, 'r', name);
+    rt_store_key(&hit->key, 'r', name);
     rt_redis_texts(&args, "HGETALL", name, NULL);
-    return rt_redis_call(run->redis, &args, record_cb, run);
+    return rt_store_call(hit->run->store, RT_STORE_COMMANDS, &args, record_cb, hit);
 }
 
 static void get_records(struct rt_store_run *run)
 {
     struct rt_store_find *find = run->find;
 
-    find->answered = 0;
     if (find->error == 0 && find->n_hits > 0) {
         find->records = calloc(find->n_hits, sizeof(*find->records));
         find->error = find->records != NULL ? 0 : RT_ENOMEM;
     }
     for (size_t i = 0; i < find->n_hits && find->error == 0; i++) {
-        find->error = send_get(run, &find->hits[i].key);
+        find->error = send_get(&find->hits[i]);
         find->pending += find->error == 0;
     }
     if (find->pending == 0) {
@@ -157,42 +181,52 @@ static bool fits(const struct rt_store_find *find, const struct rt_key *key)
            strncmp(find->prefix, key->cid, strlen(find->prefix)) == 0;
 }
 
-static void set_next(struct rt_store_find *find, size_t host, const redisReply *member)
+static void set_next(struct rt_store_find *find, size_t host, const struct rt_key *last)
 {
     memcpy(find->next.host, find->hosts[host], sizeof(find->next.host));
-    find->next.member[0] = '\0';
-    if (member != NULL) {
-        memcpy(find->next.member, member->str, member->len);
-        find->next.member[member->len] = '\0';
-    }
+    rt_store_member(last, find->next.member);
     find->next.since_ms = find->from.since_ms;
     find->full = true;
 }
 
-static void gather(struct rt_store_find *find, size_t host, const redisReply *reply)
+/* Returns 0 or RT_ENOMEM. */
+static int keep(struct range *range, const redisReply *reply)
 {
-    const redisReply *last = NULL;
-
-    for (size_t i = 0; i < reply->elements && !find->full; i++) {
+    range->more = reply->elements == RT_LIST_MAX;
+    if (reply->elements > 0) {
+        range->keys = calloc(reply->elements, sizeof(*range->keys));
+        if (range->keys == NULL) {
+            return RT_ENOMEM;
+        }
+    }
+    for (size_t i = 0; i < reply->elements; i++) {
         const redisReply *member = reply->element[i];
         struct rt_key key;
 
         if (member->type != REDIS_REPLY_STRING || rt_store_parse_member(member->str, member->len, &key) != 0) {
             continue; /* nobody's, and no place to go on from */
         }
-        last = member;
-        if (!fits(find, &key)) {
-            continue;
+        range->last = key;
+        if (fits(range->run->find, &key)) {
+            range->keys[range->n++] = key;
         }
-        find->hits[find->n_hits].key = key;
-        find->hits[find->n_hits++].host = host;
+    }
+    return 0;
+}
+
+static void gather(struct rt_store_run *run, size_t host, const struct range *range)
+{
+    struct rt_store_find *find = run->find;
+
+    for (size_t i = 0; i < range->n && !find->full; i++) {
+        find->hits[find->n_hits++] = (struct hit){.run = run, .key = range->keys[i], .host = host};
         if (find->n_hits == RT_LIST_MAX) {
-            set_next(find, host, member);
+            set_next(find, host, &range->keys[i]);
         }
     }
     /* Of what is nobody's the owner's walk makes an end; a whole page of it hides the rest of this set until then. */
-    if (!find->full && reply->elements == RT_LIST_MAX && last != NULL) {
-        set_next(find, host, last);
+    if (!find->full && range->more && range->last.tenant[0] != '\0') {
+        set_next(find, host, &range->last);
     }
 }
 
@@ -200,26 +234,26 @@ static void next_batch(struct rt_store_run *run);
 
 static void range_cb(void *ctx, int error, const redisReply *reply)
 {
-    struct rt_store_run *run = ctx;
+    struct range *range = ctx;
+    struct rt_store_run *run = range->run;
     struct rt_store_find *find = run->find;
-    size_t host = find->at - find->batch + find->answered++;
     int rc = rt_store_error_of(run->store, error, reply);
 
     find->pending--;
-    if (rc == 0 && reply->type != REDIS_REPLY_ARRAY) {
-        rc = RT_EUNAVAIL;
+    if (rc == 0) {
+        rc = reply->type == REDIS_REPLY_ARRAY ? keep(range, reply) : RT_EUNAVAIL;
     }
-    if (rc != 0) {
-        find->error = find->error != 0 ? find->error : rc;
-    } else if (!find->full) {
-        gather(find, host, reply);
+    find->error = find->error != 0 ? find->error : rc;
+    if (find->pending > 0) {
+        return;
     }
-    if (find->pending == 0) {
-        next_batch(run);
+    for (size_t i = 0; i < find->batch && !find->full; i++) {
+        gather(run, find->at - find->batch + i, &find->ranges[i]);
     }
+    next_batch(run);
 }
 
-static int send_range(struct rt_store_run *run, size_t host)
+static int send_range(struct rt_store_run *run, size_t host, struct range *range)
 {
     struct rt_store_find *find = run->find;
     struct rt_redis_args args = {.n = 0};
@@ -238,7 +272,8 @@ static int send_range(struct rt_store_run *run, size_t host)
     }
     snprintf(count, sizeof(count), "%d", RT_LIST_MAX);
     rt_redis_texts(&args, "ZRANGEBYLEX", set, low, high, "LIMIT", "0", count, NULL);
-    return rt_redis_call(run->redis, &args, range_cb, run);
+    range->run = run;
+    return rt_store_call(run->store, RT_STORE_COMMANDS, &args, range_cb, range);
 }
 
 static void send_batch(struct rt_store_run *run)
@@ -249,9 +284,9 @@ static void send_batch(struct rt_store_run *run)
     twice = twice > BATCH_MAX ? BATCH_MAX : twice;
     find->batch = find->at > 0 ? twice : find->from.member[0] != '\0' ? 1 : FIRST_BATCH;
     find->batch = find->batch > left ? left : find->batch;
-    find->answered = 0;
+    free_ranges(find);
     for (size_t i = 0; i < find->batch && find->error == 0; i++) {
-        find->error = send_range(run, find->at + i);
+        find->error = send_range(run, find->at + i, &find->ranges[i]);
         find->pending += find->error == 0;
     }
     find->at += find->batch;
@@ -300,7 +335,8 @@ static int choose_hosts(struct rt_store_run *run, const struct rt_store_op *op)
 
     rt_store_names_add(store, store->self.host);
     find->hosts = calloc(store->n_names + 1, sizeof(*find->hosts));
-    if (find->hosts == NULL) {
+    find->ranges = calloc(BATCH_MAX, sizeof(*find->ranges));
+    if (find->hosts == NULL || find->ranges == NULL) {
         return RT_ENOMEM;
     }
     if (one) {
@@ -332,7 +368,7 @@ int rt_store_find_start(struct rt_store_run *run, const struct rt_store_op *op)
     rc = choose_hosts(run, op);
     if (rc == 0) {
         rt_redis_text(&args, "TIME");
-        rc = rt_redis_call(run->redis, &args, time_cb, run);
+        rc = rt_store_call(run->store, RT_STORE_COMMANDS, &args, time_cb, run);
     }
     if (rc != 0) {
         free_find(find);

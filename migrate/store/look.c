@@ -43,6 +43,9 @@ static void judge(struct rt_store *store)
 {
     struct rt_store_facts *facts = &store->look.facts;
 
+    if (store->reg == NULL || store->reg->commands.state != RT_REDIS_READY) {
+        return; /* a cluster's registry has gone to another node meanwhile */
+    }
     facts->n_sentinels = store->sentinels.primary.n;
     if (facts->n_sentinels > 0) {
         const char *denied = rt_sentinels_denied(&store->sentinels);
@@ -51,16 +54,16 @@ static void judge(struct rt_store *store)
         facts->n_voices = rt_primary_voices(&store->sentinels.primary, uv_now(store->loop));
         facts->is_voted = rt_primary_voted(&store->sentinels.primary, uv_now(store->loop));
     }
-    snprintf(facts->place, sizeof(facts->place), "%s", rt_redis_where(&store->commands));
-    facts->is_local = rt_redis_at(&store->commands)->host[0] == '\0';
+    snprintf(facts->place, sizeof(facts->place), "%s", rt_redis_where(&store->reg->commands));
+    facts->is_local = rt_redis_at(&store->reg->commands)->host[0] == '\0';
     facts->is_online = store->phase == RT_STORE_ONLINE;
     facts->tails_max = store->tails.store_max;
     memcpy(facts->refused, store->look.refused, sizeof(facts->refused));
     store->look.refused[0] = '\0';
     if (facts->connected != RT_FACT_UNKNOWN) {
-        rt_store_replicas_seen(store, facts->connected);
+        rt_store_replicas_seen(store->reg, facts->connected);
     }
-    facts->replicas = rt_store_replicas(store);
+    facts->replicas = rt_store_replicas(store->reg);
     rt_store_check(facts, &store->look.found);
     for (enum rt_check i = 0; i < RT_CHECKS; i++) {
         if (i != RT_CHECK_SERVER) {
@@ -123,7 +126,7 @@ static void functions_cb(void *ctx, int error, const redisReply *reply)
 static void ask(struct rt_store *store, const struct rt_redis_args *args, rt_redis_cb cb)
 {
     store->look.owed++;
-    if (rt_redis_call(&store->commands, args, cb, store) != 0) {
+    if (rt_redis_call(&store->reg->commands, args, cb, store) != 0) {
         store->look.owed--;
         store->look.failed = true; /* it is being dropped, or has too much under way: the next look asks again */
     }
@@ -153,7 +156,7 @@ static void ask_rights(struct rt_store *store)
     store->look.facts.tried = 0;
     for (size_t i = 0; i < rt_rights(); i++) {
         args.n = 0;
-        rt_right_try(i, store->commands.user, &args);
+        rt_right_try(i, store->reg->commands.user, &args);
         ask(store, &args, right_cb);
     }
 }
@@ -176,10 +179,10 @@ static void config_cb(void *ctx, int error, const redisReply *reply)
 {
     struct rt_store *store = ctx;
 
-    if (error == 0 && reply->type != REDIS_REPLY_ERROR) {
+    if (error == 0 && store->reg != NULL && reply->type != REDIS_REPLY_ERROR) {
         ask_rights(store);
     }
-    if (error == 0 && reply->type != REDIS_REPLY_STRING) {
+    if (error == 0 && store->reg != NULL && reply->type != REDIS_REPLY_STRING) {
         ask_settings(store);
     }
     answered(store, error);
@@ -190,14 +193,14 @@ void rt_store_look_beat(struct rt_store *store)
     uint64_t now = uv_now(store->loop);
     struct rt_redis_args args = {.n = 0};
 
-    if (store->commands.state != RT_REDIS_READY || store->look.owed > 0 ||
+    if (store->reg == NULL || store->reg->commands.state != RT_REDIS_READY || store->look.owed > 0 ||
         (store->look.at != 0 && now - store->look.at < RT_STORE_LOOK_MS)) {
         return;
     }
     store->look.at = now;
     store->look.failed = false;
     rt_store_facts_init(&store->look.facts);
-    rt_redis_texts(&args, "ACL", "DRYRUN", store->commands.user, "config", "get", "appendfsync", NULL);
+    rt_redis_texts(&args, "ACL", "DRYRUN", store->reg->commands.user, "config", "get", "appendfsync", NULL);
     ask(store, &args, config_cb);
     args.n = 0;
     rt_redis_texts(&args, "FUNCTION", "LIST", "LIBRARYNAME", RT_STORE_LIBRARY "*", NULL);

@@ -149,7 +149,7 @@ static void role_cb(void *ctx, int error, const redisReply *reply)
         note_error(redis, "ROLE", error, reply);
         return;
     }
-    if (strcmp(reply->element[0]->str, wanted) != 0) {
+    if (strcmp(wanted, RT_REDIS_ANY_ROLE) != 0 && strcmp(reply->element[0]->str, wanted) != 0) {
         rt_redis_drop(redis, redis->config.role == NULL ? "not the primary" : "not what it should be");
         return;
     }

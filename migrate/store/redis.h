@@ -31,6 +31,7 @@
 /* Bytes of calls not yet taken by the kernel. One call more is RT_ELIMIT. */
 #define RT_REDIS_QUEUE_MAX ((size_t)16 << 20)
 #define RT_REDIS_TEXT_MAX 256
+#define RT_REDIS_ANY_ROLE ""
 /* Dials that were given up and have not ended: the lookup of a name ends when the resolver wants. With so many there is
  * no further dial. */
 #define RT_REDIS_STREAMS_MAX 4
@@ -38,13 +39,13 @@
 struct rt_redis_config {
     const struct rt_store_endpoint *endpoints; /* copied */
     size_t n_endpoints;                        /* 0: aimed */
-    const char *role;                          /* what ROLE must say; NULL: "master". Lives as long as the connection */
-    const char *login_file;                    /* login.h; or NULL. Lives as long as the connection */
-    struct rt_wire_setup secure;               /* ops and context, for endpoints with TLS */
-    const char *host, *task;                   /* what the server shows it as: retetherd-HOST/TASK; or NULL */
-    uint64_t call_timeout_ms;                  /* 0: RT_REDIS_CALL_MS */
-    uint64_t connect_timeout_ms;               /* 0: RT_REDIS_CONNECT_MS */
-    bool pubsub;                               /* "message" replies go to on_push */
+    const char *role; /* what ROLE must say; NULL: "master"; or RT_REDIS_ANY_ROLE. Lives as long as the connection */
+    const char *login_file;      /* login.h; or NULL. Lives as long as the connection */
+    struct rt_wire_setup secure; /* ops and context, for endpoints with TLS */
+    const char *host, *task;     /* what the server shows it as: retetherd-HOST/TASK; or NULL */
+    uint64_t call_timeout_ms;    /* 0: RT_REDIS_CALL_MS */
+    uint64_t connect_timeout_ms; /* 0: RT_REDIS_CONNECT_MS */
+    bool pubsub;                 /* "message" replies go to on_push */
     void *ctx;
     void (*on_ready)(void *ctx);                 /* or NULL */
     void (*on_down)(void *ctx, const char *why); /* or NULL; after the calls under way have had their callbacks */

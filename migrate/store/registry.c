@@ -3,6 +3,7 @@
 #include "migrate/store/info.h"
 #include "migrate/store/store_priv.h"
 
+#include "migrate/store/cluster.h"
 #include "session/base/random.h"
 
 #include <inttypes.h>
@@ -28,12 +29,6 @@
  *     m1, our row, seq 37       the store went back to what it was four beats ago */
 
 #define LOADS_MAX 3
-void rt_store_news_up(struct rt_store *store, bool fresh)
-{
-    struct rt_store_news news = {.kind = RT_STORE_UP, .fresh = fresh, .whole = store->whole};
-
-    store->config.on_news(store->config.ctx, &news);
-}
 
 /* The beat. */
 
@@ -109,15 +104,15 @@ static void online(struct rt_store *store, const struct beat *beat)
 {
     struct rt_store_news touch = {.kind = RT_STORE_TOUCH, .store_ms = beat->now_ms};
     bool fresh = !store->seen || store->taken_told || !rt_id_equal(&store->mark, &beat->mark) || !beat->had_row ||
-                 beat->seq_found < store->seq;
-    bool whole = is_whole(store, beat);
+                 beat->seq_found < store->seq || store->renewed;
+    bool whole = is_whole(store, beat) && rt_store_cluster_settled(store);
     bool tell = fresh || whole != store->whole || store->phase != RT_STORE_ONLINE;
 
     if (store->phase != RT_STORE_ONLINE) {
-        rt_store_log_anew(store, store->commands.ready_ms);
+        rt_store_log_anew(store, store->reg->commands.ready_ms);
     }
     if (fresh || store->phase != RT_STORE_ONLINE) {
-        rt_store_log(store, RT_LOG_INFO, "store %s is up%s", rt_redis_where(&store->commands),
+        rt_store_log(store, RT_LOG_INFO, "store %s is up%s", rt_redis_where(&store->reg->commands),
                      fresh && store->seen ? ", and new or rolled back" : "");
     }
     store->phase = RT_STORE_ONLINE;
@@ -126,6 +121,7 @@ static void online(struct rt_store *store, const struct beat *beat)
     store->announce = false;
     store->rival = (struct rt_watch){.state = RT_WATCH_UNKNOWN};
     store->seen = true;
+    store->renewed = false;
     store->whole = whole;
     store->mark = beat->mark;
     store->seq = beat->seq;
@@ -141,25 +137,30 @@ static void send_beat(struct rt_store *store);
 
 static void beat_cb(void *ctx, int error, const redisReply *reply)
 {
-    struct rt_store *store = ctx;
+    struct rt_store_node *node = ctx;
+    struct rt_store *store = node->store;
     struct beat beat;
 
-    if (error != 0 || store->phase == RT_STORE_STOPPING) {
-        return; /* late: the next one tries again; lost: so is the connection */
+    if (error != 0 || store->phase == RT_STORE_STOPPING || node != store->reg) {
+        return; /* late: the next one tries again; lost: so is the connection; or the registry has gone elsewhere */
     }
     if (rt_store_functions_missing(reply)) {
-        if (store->loads < LOADS_MAX && rt_store_load(store, &store->commands) == 0) {
+        if (store->loads++ < LOADS_MAX && rt_store_load(store, &store->reg->commands) == 0) {
             send_beat(store);
         } else {
-            rt_redis_drop(&store->commands, "its functions cannot be loaded");
+            rt_redis_drop(&store->reg->commands, "its functions cannot be loaded");
         }
         return;
     }
+    if (rt_store_cluster_redirects(store, reply)) {
+        return; /* the next one goes where the registry is by then */
+    }
+    store->at = store->reg;
     if (rt_store_error_of(store, 0, reply) != 0) {
         return;
     }
     if (parse_beat(reply, &beat) != 0) {
-        rt_redis_drop(&store->commands, "its registry makes no sense");
+        rt_redis_drop(&store->reg->commands, "its registry makes no sense");
         return;
     }
     store->loads = 0;
@@ -193,12 +194,12 @@ static void send_beat(struct rt_store *store)
     size = rt_store_format_row(&store->self, row);
     rt_redis_function(&args, "beat", "3");
     rt_redis_texts(&args, RT_STORE_REGISTRY, RT_STORE_NAMES, RT_STORE_BIRTH, store->self.host, instance, seq,
-                   store->run_id, mark, NULL);
+                   store->reg->run_id, mark, NULL);
     rt_redis_arg(&args, row, size);
     rt_redis_texts(&args, store->announce ? "1" : "0", store->rival.state == RT_WATCH_DEAD ? dead : "", dead_seq,
                    store->self.drains ? "1" : "0", NULL);
     store->beat_at = uv_now(store->loop);
-    if (rt_redis_call(&store->commands, &args, beat_cb, store) != 0) {
+    if (rt_redis_call(&store->reg->commands, &args, beat_cb, store->reg) != 0) {
         return; /* lost, or too much under way: the next one tries again */
     }
 }
@@ -212,36 +213,72 @@ void rt_store_registry_beat(struct rt_store *store)
     }
     /* Without a call under way, silence would never be noticed there. */
     rt_redis_text(&ping, "PING");
-    if (rt_redis_call(&store->pubsub, &ping, NULL, NULL) != 0 || rt_redis_call(&store->ends, &ping, NULL, NULL) != 0) {
-        return; /* not connected: nothing to notice */
+    (void)!rt_redis_call(&store->pubsub, &ping, NULL, NULL); /* not connected: nothing to notice */
+    if (store->cluster == NULL) {
+        rt_store_node_ping(&store->only);
+    } else {
+        rt_store_cluster_beat(store);
     }
 }
 
 /* Checks of a new connection. */
 
+/* Reads who a server is. False: it makes no sense. */
+static bool read_info(const redisReply *reply, struct rt_store_info *is)
+{
+    const char *text = reply->type == REDIS_REPLY_STRING ? reply->str : "";
+    char offset[24];
+
+    memset(is, 0, sizeof(*is));
+    if (!rt_info_text(text, "run_id", is->run_id, sizeof(is->run_id)) ||
+        strspn(is->run_id, "0123456789abcdef") != strlen(is->run_id) || is->run_id[0] == '\0') {
+        return false;
+    }
+    (void)rt_info_text(text, "master_replid", is->history, sizeof(is->history));
+    is->replicas = rt_info_number(text, "connected_slaves", 0);
+    is->up_s = rt_info_number(text, "uptime_in_seconds", 0);
+    is->has_followed = !rt_info_text(text, "second_repl_offset", offset, sizeof(offset)) || strcmp(offset, "-1") != 0;
+    return true;
+}
+
 static void info_cb(void *ctx, int error, const redisReply *reply)
 {
-    struct rt_store *store = ctx;
-    char run_id[sizeof(store->run_id)], why[RT_REDIS_TEXT_MAX];
+    struct rt_store_node *node = ctx;
+    struct rt_store *store = node->store;
+    struct rt_store_info is;
+    char why[RT_REDIS_TEXT_MAX];
 
     if (error != 0 || store->phase == RT_STORE_STOPPING) {
         if (error == RT_ETIMEDOUT) {
-            rt_redis_drop(&store->commands, "INFO: timed out");
+            rt_redis_drop(&node->commands, "INFO: timed out");
         }
         return;
     }
     if (reply->type == REDIS_REPLY_ERROR) {
         snprintf(why, sizeof(why), "INFO: %.200s", reply->str);
-        rt_redis_drop(&store->commands, why);
+        rt_redis_drop(&node->commands, why);
         return;
     }
-    if (reply->type != REDIS_REPLY_STRING || !rt_info_text(reply->str, "run_id", run_id, sizeof(run_id)) ||
-        strspn(run_id, "0123456789abcdef") != strlen(run_id) || run_id[0] == '\0') {
-        rt_redis_drop(&store->commands, "INFO makes no sense");
+    if (!read_info(reply, &is)) {
+        rt_redis_drop(&node->commands, "INFO makes no sense");
         return;
     }
-    rt_store_replicas_seen(store, rt_info_number(reply->str, "connected_slaves", 0));
-    memcpy(store->run_id, run_id, sizeof(run_id));
+    rt_store_replicas_seen(node, is.replicas);
+    if (store->cluster != NULL) {
+        rt_store_cluster_known(node, &is);
+    }
+    if (store->phase == RT_STORE_STOPPING) {
+        return;
+    }
+    memcpy(node->run_id, is.run_id, sizeof(node->run_id));
+    memcpy(node->history, is.history, sizeof(node->history));
+    if (node == store->reg) {
+        rt_store_registry_check(store);
+    }
+}
+
+void rt_store_registry_check(struct rt_store *store)
+{
     store->phase = RT_STORE_CHECKING;
     store->announce = true;
     store->beats = 0;
@@ -249,12 +286,12 @@ static void info_cb(void *ctx, int error, const redisReply *reply)
     send_beat(store);
 }
 
-void rt_store_registry_ready(struct rt_store *store)
+void rt_store_registry_ready(struct rt_store_node *node)
 {
     struct rt_redis_args args = {.n = 0};
 
     rt_redis_text(&args, "INFO");
-    if (rt_redis_call(&store->commands, &args, info_cb, store) != 0) {
-        rt_redis_drop(&store->commands, "INFO cannot be sent");
+    if (rt_redis_call(&node->commands, &args, info_cb, node) != 0) {
+        rt_redis_drop(&node->commands, "INFO cannot be sent");
     }
 }

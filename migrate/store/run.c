@@ -46,6 +46,13 @@ void rt_store_log_once(struct rt_store *store, enum rt_log_level level, const ch
     rt_store_log(store, level, "%s", text);
 }
 
+void rt_store_news_up(struct rt_store *store, bool fresh)
+{
+    struct rt_store_news news = {.kind = RT_STORE_UP, .fresh = fresh, .whole = store->whole};
+
+    store->config.on_news(store->config.ctx, &news);
+}
+
 void rt_store_log_anew(struct rt_store *store, uint64_t before)
 {
     for (size_t i = 0; i < RT_STORE_ONCE_MAX; i++) {
@@ -69,10 +76,13 @@ void rt_store_run_done(struct rt_store_run *run, struct rt_store_reply *reply)
     store->config.on_reply(store->config.ctx, reply);
 }
 
-/* Told once, until a write is taken again. */
+/* Told once, until a heartbeat is taken again. Where none goes, now and then. */
 static void writes_refused(struct rt_store *store, const struct rt_refusal *refusal)
 {
-    if (refusal->what != NULL && store->refusal != refusal) {
+    if (refusal->what != NULL && store->at != NULL && store->at != store->reg) {
+        rt_store_log_once(store, RT_LOG_ERROR, "writes refused by %s: %s. What runs goes on, nothing new starts there",
+                          rt_redis_where(&store->at->commands), refusal->what);
+    } else if (refusal->what != NULL && store->refusal != refusal) {
         store->refusal = refusal;
         rt_store_log(store, RT_LOG_ERROR, "writes refused: %s. What runs goes on, nothing new starts", refusal->what);
     }
@@ -122,20 +132,24 @@ bool rt_store_has_sentinels(const struct rt_store *store)
 
 bool rt_store_is_sure(const struct rt_store *store)
 {
-    return rt_store_has_sentinels(store) ? rt_sentinels_sure(&store->sentinels) : store->replicas == 0;
+    return rt_store_has_sentinels(store) ? rt_sentinels_sure(&store->sentinels) : rt_store_replicas(store->at) == 0;
 }
 
-uint64_t rt_store_replicas(const struct rt_store *store)
+uint64_t rt_store_replicas(const struct rt_store_node *node)
 {
-    uint64_t known = rt_store_has_sentinels(store) ? rt_sentinels_replicas(&store->sentinels) : store->replicas;
+    const struct rt_store *store = node->store;
+    uint64_t known = rt_store_has_sentinels(store) ? rt_sentinels_replicas(&store->sentinels) : node->replicas;
 
-    return known > store->connected ? known : store->connected;
+    return known > node->connected ? known : node->connected;
 }
 
-void rt_store_replicas_seen(struct rt_store *store, uint64_t connected)
+void rt_store_replicas_seen(struct rt_store_node *node, uint64_t connected)
 {
-    store->connected = connected;
-    store->replicas = connected > store->replicas ? connected : store->replicas;
+    node->connected = connected;
+    /* The map of a cluster forgets replicas that are gone for good. */
+    if (node->store->cluster == NULL && connected > node->replicas) {
+        node->replicas = connected;
+    }
 }
 
 bool rt_store_functions_missing(const redisReply *reply)
@@ -159,6 +173,5 @@ int rt_store_load(struct rt_store *store, struct rt_redis *redis)
     struct rt_redis_args args = {.n = 0};
 
     rt_redis_texts(&args, "FUNCTION", "LOAD", rt_store_functions_lua, NULL);
-    store->loads++;
     return rt_redis_call(redis, &args, load_cb, store);
 }

@@ -25,7 +25,6 @@ struct listing { /* a session that is listed, or looked at */
     struct rt_store *store;
     struct rt_key key;
     struct rt_store_run *run; /* its operation is answered when it is listed; or NULL */
-    bool repeated;            /* the functions were missing, and have been loaded for it */
 };
 
 static int call(struct rt_store *store, const char *function, const char *key, const char *arg, rt_redis_cb cb,
@@ -35,7 +34,7 @@ static int call(struct rt_store *store, const char *function, const char *key, c
 
     rt_redis_function(&args, function, "1");
     rt_redis_texts(&args, key, arg, NULL);
-    return rt_redis_call(&store->commands, &args, cb, ctx);
+    return rt_store_call(store, RT_STORE_COMMANDS, &args, cb, ctx);
 }
 
 /* Reads an answer that should be a number; any other is an error. */
@@ -53,16 +52,6 @@ static int number(struct rt_store *store, int error, const redisReply *reply, lo
 
 /* Into the set. */
 
-/* As for every operation: whoever flushes the functions is not noticed. */
-static bool loads(struct listing *listing, int error, const redisReply *reply)
-{
-    if (error != 0 || listing->repeated || !rt_store_functions_missing(reply)) {
-        return false;
-    }
-    listing->repeated = true;
-    return rt_store_load(listing->store, &listing->store->commands) == 0;
-}
-
 static void listing_done(struct listing *listing, int error)
 {
     struct rt_store *store = listing->store;
@@ -79,17 +68,11 @@ static void listing_done(struct listing *listing, int error)
     free(listing);
 }
 
-static int tell_listed(struct listing *listing);
-static int add(struct listing *listing);
-
 static void listed_cb(void *ctx, int error, const redisReply *reply)
 {
     struct listing *listing = ctx;
     long long ours;
 
-    if (loads(listing, error, reply) && tell_listed(listing) == 0) {
-        return;
-    }
     listing_done(listing, number(listing->store, error, reply, &ours));
 }
 
@@ -106,9 +89,6 @@ static void added_cb(void *ctx, int error, const redisReply *reply)
     struct listing *listing = ctx;
     long long added;
 
-    if (loads(listing, error, reply) && add(listing) == 0) {
-        return;
-    }
     error = number(listing->store, error, reply, &added);
     if (error == 0) {
         error = tell_listed(listing);
@@ -176,7 +156,7 @@ void rt_store_audit(struct rt_store *store, const struct rt_store_record *record
     rt_store_host_key(store->self.host, "set", key);
     rt_store_member(&record->key, member);
     rt_redis_texts(&args, "ZSCORE", key, member, NULL);
-    if (rt_redis_call(&store->commands, &args, score_cb, listing) != 0) {
+    if (rt_store_call(store, RT_STORE_COMMANDS, &args, score_cb, listing) != 0) {
         free(listing);
     }
 }
@@ -191,7 +171,7 @@ static void take_out(struct rt_store *store, const char *member, size_t size)
     rt_store_host_key(store->self.host, "set", set);
     rt_redis_texts(&args, "ZREM", set, NULL);
     rt_redis_arg(&args, member, size);
-    if (rt_redis_call(&store->commands, &args, NULL, NULL) != 0) {
+    if (rt_store_call(store, RT_STORE_COMMANDS, &args, NULL, NULL) != 0) {
         return; /* the next walk finds it again */
     }
 }
@@ -273,14 +253,14 @@ void rt_store_walk(struct rt_store *store)
         store->walk_at[0] = '\0';
         snprintf(ttl, sizeof(ttl), "%" PRIu64, RT_SET_TTL_MS);
         rt_redis_texts(&expire, "PEXPIRE", set, ttl, NULL);
-        if (rt_redis_call(&store->commands, &expire, NULL, NULL) != 0) {
+        if (rt_store_call(store, RT_STORE_COMMANDS, &expire, NULL, NULL) != 0) {
             return; /* not connected: goes on with the next heartbeat */
         }
     }
     snprintf(low, sizeof(low), "(%s", store->walk_at);
     snprintf(page, sizeof(page), "%d", RT_WALK_PAGE);
     rt_redis_texts(&args, "ZRANGEBYLEX", set, store->walk_at[0] != '\0' ? low : "-", "+", "LIMIT", "0", page, NULL);
-    if (rt_redis_call(&store->commands, &args, page_cb, store) == 0) {
+    if (rt_store_call(store, RT_STORE_COMMANDS, &args, page_cb, store) == 0) {
         store->walk_steps++;
         store->walk_next = uv_now(store->loop) + rt_walk_pause_ms(store->n_names);
     }

@@ -14,7 +14,7 @@
 /* Operations, which go over the connections of connections.c.
  *
  *     submit --> sent --answer--> reply
- *                  |  functions missing: loaded, sent once more
+ *                  |  functions missing: loaded, sent once more; on another node of a cluster: sent there (route.c)
  *                  |  CREATE: written --> listed (sets.c) --> reply
  *                  |  FIND: ranges of host sets --> records --> reply (find.c)
  *                  |  END: tails counted (budget.c) --> written --> ROLE, WAIT (with all ends written by then) -->
@@ -22,7 +22,7 @@
  *
  * The primary fails over from P to Q while a TAKE and an END are under way, in milliseconds:
  *
- *          0   commands: TAKE to P.  ends: END to P, answered; then ROLE, WAIT
+ *          0   commands: TAKE to P.  ends: END to P, answered; then ROLE, WAIT (all of these: P's node)
  *         10   P dies: all three connections are lost. TAKE and END reply RT_ETIMEDOUT: either may have happened.
  *              Phase OFFLINE, news DOWN: from now on submit says RT_EUNAVAIL, and no reply comes
  *       6000   commands has found Q: CHECKING (registry.c). Q lacks the functions: loaded by the first beat
@@ -161,16 +161,6 @@ static void run_cb(void *ctx, int error, const redisReply *answer)
     struct rt_store_record *records;
     struct rt_store_host *hosts;
 
-    if (error == 0 && rt_store_functions_missing(answer) && !run->repeated) {
-        run->repeated = true;
-        error = rt_store_load(run->store, run->redis);
-        if (error == 0) {
-            error = rt_redis_send(run->redis, run->command, run->size, run_cb, run);
-        }
-        if (error == 0) {
-            return;
-        }
-    }
     error = rt_store_error_of(run->store, error, answer);
     if (error == 0) {
         if (run->counted) {
@@ -212,9 +202,14 @@ static void counted_cb(void *ctx, int error, const redisReply *answer)
     struct rt_store_reply reply = {.error = rt_store_tails_counted(run->store, error, answer)};
 
     if (reply.error == 0) {
-        reply.error = rt_redis_send(run->redis, run->command, run->size, run_cb, run);
+        char record[RT_STORE_KEY_MAX];
+
+        rt_store_key(&run->key, 'r', record);
+        reply.error = rt_store_send(run->store, RT_STORE_ENDS, record, run->command, run->size, run_cb, run);
     }
-    if (reply.error != 0) {
+    if (reply.error == 0) {
+        run->command = NULL;
+    } else {
         rt_store_run_done(run, &reply);
     }
 }
@@ -231,15 +226,13 @@ static int start_run(struct rt_store_run *run, const struct rt_store_op *op)
     if (rc != 0) {
         return rc;
     }
-    run->command = rt_redis_format(&args.redis, &run->size);
-    if (run->command == NULL) {
-        return RT_ENOMEM;
-    }
     run->counted = op->kind == RT_STORE_END && op->tail[0].size + op->tail[1].size > 0;
-    if (run->counted) {
-        return rt_store_tails_count(run->store, op, counted_cb, run);
+    if (!run->counted) {
+        return rt_store_call(run->store, op->kind == RT_STORE_END ? RT_STORE_ENDS : RT_STORE_COMMANDS, &args.redis,
+                             run_cb, run);
     }
-    return rt_redis_send(run->redis, run->command, run->size, run_cb, run);
+    run->command = rt_redis_format(&args.redis, &run->size);
+    return run->command == NULL ? RT_ENOMEM : rt_store_tails_count(run->store, op, counted_cb, run);
 }
 
 int rt_store_submit(struct rt_store *store, const struct rt_store_op *op)
@@ -264,7 +257,6 @@ int rt_store_submit(struct rt_store *store, const struct rt_store_op *op)
     run->audit = op->audit;
     run->key = claim ? op->claim.key : op->key;
     memcpy(run->host, op->host, sizeof(run->host));
-    run->redis = op->kind == RT_STORE_END ? &store->ends : &store->commands;
     rc = start_run(run, op);
     if (rc != 0) {
         redisFreeCommand(run->command);
@@ -382,6 +374,8 @@ static void part_closed(struct rt_store *store)
     if (--store->closing == 0) {
         free(store->names);
         store->names = NULL;
+        free(store->cluster);
+        store->cluster = NULL;
         store->closed(store);
     }
 }
@@ -399,5 +393,4 @@ void rt_store_stop(struct rt_store *store, void (*closed)(struct rt_store *store
     store->closing = 1;
     uv_close((uv_handle_t *)&store->heart, heart_closed_cb);
     rt_store_connections_stop(store, part_closed);
-    rt_store_ends_fail(store, RT_ECANCELED);
 }

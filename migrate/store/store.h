@@ -3,6 +3,7 @@
 #ifndef RETETHER_MIGRATE_STORE_STORE_H
 #define RETETHER_MIGRATE_STORE_STORE_H
 
+#include "migrate/core/slots.h"
 #include "migrate/core/store_op.h"
 #include "migrate/store/checks.h"
 #include "migrate/store/redis.h"
@@ -11,8 +12,8 @@
 #include "session/base/log.h"
 
 /* The session store on Redis: runs operations (migrate/core/store_op.h), keeps this agent's row in the registry, and
- * tells news. Three connections to the primary: commands; pub/sub; one on which only ends are written and WAITed for.
- */
+ * tells news. Two connections to each primary (several are a cluster): commands; one on which only ends are written and
+ * WAITed for. To the one that has the registry a third: pub/sub. */
 
 /* What is logged once is not logged again within this time, if it begins with the same bytes; so many texts are
  * remembered, one more takes the place of the oldest. */
@@ -70,6 +71,31 @@ struct rt_store_config {
 };
 
 struct rt_store_run;
+struct rt_store_node_ops;
+struct rt_store_cluster;
+
+#define RT_STORE_SERVER_ID 40 /* characters */
+
+/* A primary: the only one, or one of a cluster (node.c). */
+struct rt_store_node {
+    struct rt_store *store;
+    struct rt_redis commands, ends;
+    /* Of the server: its run, and the history that its data is of; "" until INFO has answered. */
+    char run_id[RT_STORE_SERVER_ID + 1], history[RT_STORE_SERVER_ID + 1];
+    /* Replicas that are connected; and those that a cluster's map names, or the most that ever were connected, or that
+     * are listed: without Sentinels and cluster the endpoints are the primary and its replicas. */
+    uint64_t connected, replicas;
+    /* ends: written and not waited for yet, waited for now */
+    struct rt_store_run *written, *waited;
+
+    /* of a cluster */
+    struct rt_slot_place place;
+    struct rt_store_node *next;
+    bool known;          /* INFO has answered on this connection: operations go here */
+    uint64_t settled_ms; /* loop time from which all agents have written here what they serve */
+    bool leaving;        /* the map has it no more: it is closing */
+    unsigned closing;
+};
 
 struct rt_store {
     uv_loop_t *loop;
@@ -79,25 +105,24 @@ struct rt_store {
     char login_file[RT_STORE_PATH_MAX + 1], sentinel_login_file[RT_STORE_PATH_MAX + 1];
     enum { RT_STORE_IDLE, RT_STORE_OFFLINE, RT_STORE_CHECKING, RT_STORE_ONLINE, RT_STORE_STOPPING } phase;
 
-    struct rt_redis commands, pubsub, ends; /* connections.c */
-    struct rt_sentinels sentinels;          /* zeroed: none are configured */
-    /* Replicas that are connected, and the most that ever were at once, or that are listed: without Sentinels the
-     * endpoints are the primary and its replicas. */
-    uint64_t connected, replicas;
+    const struct rt_store_node_ops *ops;
+    struct rt_store_node only;        /* not of a cluster */
+    struct rt_store_cluster *cluster; /* owned; NULL: the store is none (cluster.c) */
+    struct rt_store_node *reg;        /* that has the registry; NULL: no map has come yet */
+    struct rt_store_node *at;         /* whose answer is handled now (route.c) */
+    struct rt_redis pubsub;           /* where reg is (connections.c) */
+    struct rt_sentinels sentinels;    /* zeroed: none are configured */
     uv_timer_t heart;
     size_t n_ops;   /* replies owed */
-    unsigned loads; /* of the functions, since the connection was made */
-
-    /* ends: written and not waited for yet, waited for now */
-    struct rt_store_run *written, *waited;
+    unsigned loads; /* of the functions for heartbeats, since the connection was made */
 
     /* registry */
-    char run_id[41];   /* of the server; "" until INFO has answered */
     struct rt_id mark; /* birth mark that we know */
     bool seen;         /* we have been up before: mark and seq mean something */
     bool whole;
     uint64_t mark_ms; /* loop time at which we saw that mark first */
     bool born_here;   /* it was made after we had seen another */
+    bool renewed;     /* a part of a cluster may have lost what we wrote: told with the next beat */
     uint64_t seq;     /* of the row that we wrote last */
     bool announce;    /* the next row that is written is told to all */
     uint64_t beat_at; /* loop time at which the newest beat was sent */
@@ -165,7 +190,8 @@ void rt_store_start(struct rt_store *store);
  * is broken), RT_ENOMEM; then none comes. What the operation points at is not used after the call.
  *
  * - END replies how = RT_END_REPLICATED when every replica that is known had acknowledged within RT_STORE_WAIT_MS:
- *   those that a majority of the Sentinels knows, or without Sentinels those that are listed or were ever connected.
+ *   those that a majority of the Sentinels knows, or that the map of a cluster names or are connected; without either
+ *   those that are listed or were ever connected.
  *   Any of them may be the next primary. Else RT_END_STORED, and `unsure` if any is known; then `spread` when all that
  *   are connected have it, one at least. The same end again is answered alike; another one of the same life changes
  *   nothing: RT_END_OTHER. A record that is missing is RT_ENOTFOUND (claim first: then it has an owner again). So is,

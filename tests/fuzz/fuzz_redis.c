@@ -295,7 +295,7 @@ static void heal(void)
     if (!asker.stopped) {
         settle();
         FUZZ_CHECK(store->phase == RT_STORE_ONLINE && asker.n_ops == 0);
-        FUZZ_CHECK(store->pubsub.state == RT_REDIS_READY && store->ends.state == RT_REDIS_READY);
+        FUZZ_CHECK(store->pubsub.state == RT_REDIS_READY && store->only.ends.state == RT_REDIS_READY);
         check();
     }
 }

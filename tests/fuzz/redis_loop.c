@@ -206,8 +206,8 @@ size_t __wrap_rt_link_queued(const struct rt_link *link)
 struct redis_dial *redis_loop_dial(struct rt_store *store, unsigned conn)
 {
     struct rt_sentinel *one = store->sentinels.one;
-    struct rt_redis *redis[REDIS_CONNS] = {&store->commands, &store->pubsub, &store->ends, &one[0].ask,
-                                           &one[0].hints,    &one[1].ask,    &one[1].hints};
+    struct rt_redis *redis[REDIS_CONNS] = {&store->only.commands, &store->pubsub, &store->only.ends, &one[0].ask,
+                                           &one[0].hints,         &one[1].ask,    &one[1].hints};
     return redis[conn]->stream == NULL ? NULL : dial_of(redis[conn]->stream);
 }
 
@@ -317,9 +317,9 @@ static void check_redis(const struct rt_redis *redis)
 
 void redis_loop_check(const struct rt_store *store)
 {
-    check_redis(&store->commands);
+    check_redis(&store->only.commands);
     check_redis(&store->pubsub);
-    check_redis(&store->ends);
+    check_redis(&store->only.ends);
     for (size_t i = 0; i < store->sentinels.primary.n; i++) {
         check_redis(&store->sentinels.one[i].ask);
         check_redis(&store->sentinels.one[i].hints);

@@ -177,7 +177,8 @@ static void show_log(const struct agent *agent)
 
 static bool is_ready(struct agent *agent)
 {
-    return is_up(agent) && agent->store.ends.state == RT_REDIS_READY && agent->store.pubsub.state == RT_REDIS_READY;
+    return is_up(agent) && agent->store.reg->ends.state == RT_REDIS_READY &&
+           agent->store.pubsub.state == RT_REDIS_READY;
 }
 
 struct agent *agent_start(const char *endpoint, const char *host)

@@ -254,7 +254,7 @@ static void test_each_is_missed(void **state)
 
 static bool has_moved(struct agent *a)
 {
-    return is_up(a) && strcmp(rt_redis_where(&a->store.commands), replica.tcp_endpoint) == 0;
+    return is_up(a) && strcmp(rt_redis_where(&a->store.only.commands), replica.tcp_endpoint) == 0;
 }
 
 /* By Sentinels that have an ACL too: a failover, and each right of theirs. */

@@ -63,8 +63,8 @@ static bool is_sure_of(struct agent *agent, const char *cid)
 
 static bool is_at_q(struct agent *agent)
 {
-    return is_up(agent) && strcmp(rt_redis_where(&agent->store.commands), q.tcp_endpoint) == 0 &&
-           agent->store.ends.state == RT_REDIS_READY;
+    return is_up(agent) && strcmp(rt_redis_where(&agent->store.only.commands), q.tcp_endpoint) == 0 &&
+           agent->store.only.ends.state == RT_REDIS_READY;
 }
 
 /* Q is made the primary before the agent writes its first end, and P its replica later: what ends between is lost. */

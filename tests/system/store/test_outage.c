@@ -128,7 +128,7 @@ static void test_long_pause(void **state)
     assert_int_equal(rt_store_submit(&a->store, &op), RT_EUNAVAIL);
     replies = a->n_replies;
     run_for(3000); /* dials that connect and hear nothing */
-    assert_int_equal(a->store.commands.calls.n <= 2, 1);
+    assert_int_equal(a->store.only.commands.calls.n <= 2, 1);
     rt_test_redis_resume(&redis);
     wait_up(a, 5000);
     assert_false(last_up(a)->fresh);
@@ -327,7 +327,7 @@ static void test_names(void **state)
     config.n_endpoints = 2;
     a = agent_new(&config);
     assert_true(run_until(is_up, a, 30000));
-    assert_string_equal(rt_redis_where(&a->store.commands), named);
+    assert_string_equal(rt_redis_where(&a->store.only.commands), named);
     assert_true(logged(a, "redis://nobody.invalid:6379: connect: "));
     agent_stop(a);
 }
@@ -390,10 +390,10 @@ static void test_endpoints_in_turn(void **state)
     assert_int_equal(rt_test_redis_command(&replica, answer, answer, sizeof(answer)), 0);
     wait_up(a, 5000);
     assert_int_equal(count_news(a, RT_STORE_DOWN), 2);
-    assert_string_equal(rt_redis_where(&a->store.commands), redis.tcp_endpoint);
+    assert_string_equal(rt_redis_where(&a->store.only.commands), redis.tcp_endpoint);
     run_for(500); /* the other connections follow */
     assert_string_equal(rt_redis_where(&a->store.pubsub), redis.tcp_endpoint);
-    assert_string_equal(rt_redis_where(&a->store.ends), redis.tcp_endpoint);
+    assert_string_equal(rt_redis_where(&a->store.only.ends), redis.tcp_endpoint);
     agent_stop(a);
     rt_test_redis_stop(&another);
     rt_test_redis_stop(&replica);

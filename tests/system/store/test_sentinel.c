@@ -56,12 +56,12 @@ static int teardown(void **state)
 
 static bool is_at_p(const struct agent *agent)
 {
-    return strcmp(rt_redis_where(&agent->store.commands), p.tcp_endpoint) == 0;
+    return strcmp(rt_redis_where(&agent->store.only.commands), p.tcp_endpoint) == 0;
 }
 
 static bool has_left(struct agent *agent)
 {
-    return is_up(agent) && !is_at_p(agent) && agent->store.ends.state == RT_REDIS_READY &&
+    return is_up(agent) && !is_at_p(agent) && agent->store.only.ends.state == RT_REDIS_READY &&
            agent->store.pubsub.state == RT_REDIS_READY;
 }
 
@@ -79,8 +79,8 @@ static struct agent *start(const char *host)
 
 static void all_at_one(const struct agent *agent)
 {
-    assert_string_equal(rt_redis_where(&agent->store.pubsub), rt_redis_where(&agent->store.commands));
-    assert_string_equal(rt_redis_where(&agent->store.ends), rt_redis_where(&agent->store.commands));
+    assert_string_equal(rt_redis_where(&agent->store.pubsub), rt_redis_where(&agent->store.only.commands));
+    assert_string_equal(rt_redis_where(&agent->store.only.ends), rt_redis_where(&agent->store.only.commands));
 }
 
 static void role_of(struct rt_test_redis *server, char *role, size_t size)
@@ -138,7 +138,7 @@ static void test_failover(void **state)
     assert_true(run_until(has_left, b, HANG_MS));
     all_at_one(a);
     all_at_one(b);
-    assert_string_equal(rt_redis_where(&a->store.commands), rt_redis_where(&b->store.commands));
+    assert_string_equal(rt_redis_where(&a->store.only.commands), rt_redis_where(&b->store.only.commands));
     /* The old one would have them still. */
     role_of(&p, role, sizeof(role));
     assert_string_equal(role, "master");
@@ -171,7 +171,7 @@ static void test_liar(void **state)
     assert_true(is_at_p(a));
     until_failover(0); /* by one that it does not know */
     assert_true(run_until(has_left, a, HANG_MS));
-    assert_string_not_equal(rt_redis_where(&a->store.commands), decoy.tcp_endpoint);
+    assert_string_not_equal(rt_redis_where(&a->store.only.commands), decoy.tcp_endpoint);
     agent_stop(a);
     memcpy(endpoint, honest, sizeof(honest));
 }

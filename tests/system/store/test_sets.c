@@ -240,7 +240,7 @@ static void test_time_to_live(void **state)
     }
     command("HSET rt:{t/c0000}:r st 4");
     command("HSET rt:{t/c0001}:r st 5");
-    rt_redis_drop(&a->store.commands, "test");
+    rt_redis_drop(&a->store.only.commands, "test");
     assert_true(run_until(is_up, a, 10000));
     a->store.walks = 0;
     awaited_record = "c0002";

@@ -295,9 +295,9 @@ static void test_sentinels(void **state)
     config.sentinel_login_file = path;
     a = agent_new(&config);
     assert_true(run_until(is_up, a, HANG_MS));
-    assert_string_equal(rt_redis_where(&a->store.commands), server.tcp_endpoint);
+    assert_string_equal(rt_redis_where(&a->store.only.commands), server.tcp_endpoint);
     assert_int_equal(rt_test_redis_command(&sentinels[0], "SENTINEL FAILOVER main", answer, sizeof(answer)), 0);
-    for (unsigned ms = 0; strcmp(rt_redis_where(&a->store.commands), replica.tcp_endpoint) != 0; ms += 100) {
+    for (unsigned ms = 0; strcmp(rt_redis_where(&a->store.only.commands), replica.tcp_endpoint) != 0; ms += 100) {
         assert_true(ms < HANG_MS);
         run_for(100);
     }

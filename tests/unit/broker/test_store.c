@@ -22,7 +22,7 @@ static struct fx_peer one;
 
 static void turn_fake(void)
 {
-    (void)uv_run(fake.listener.loop, UV_RUN_NOWAIT);
+    (void)uv_run(fake.listener.handle.loop, UV_RUN_NOWAIT);
 }
 
 static int setup_store(void **state)

@@ -7,6 +7,7 @@
 #include "tests/lib/redis.h"
 #include "tests/system/store/harness.h"
 
+#include <arpa/inet.h>
 #include <hiredis/hiredis.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,7 +18,12 @@
 #define ANSWER_MAX 512
 
 struct fake_peer {
-    uv_pipe_t pipe;
+    union {
+        uv_pipe_t pipe;
+        uv_tcp_t tcp;
+        uv_stream_t stream;
+        uv_handle_t handle;
+    } at;
     struct fake_peer *next;
     struct fake *fake;
     redisReader *reader; /* owned; of the commands */
@@ -73,8 +79,8 @@ static void peer_closed_cb(uv_handle_t *handle)
 
 static void peer_close(struct fake_peer *peer)
 {
-    if (!uv_is_closing((uv_handle_t *)&peer->pipe)) {
-        uv_close((uv_handle_t *)&peer->pipe, peer_closed_cb);
+    if (!uv_is_closing(&peer->at.handle)) {
+        uv_close(&peer->at.handle, peer_closed_cb);
     }
 }
 
@@ -93,7 +99,7 @@ static void say(struct fake_peer *peer, const char *text)
     assert_non_null(answer);
     memcpy(answer->text, text, size + 1);
     buf = uv_buf_init(answer->text, (unsigned)size);
-    if (size == 0 || uv_write(&answer->req, (uv_stream_t *)&peer->pipe, &buf, 1, written_cb)) {
+    if (size == 0 || uv_write(&answer->req, &peer->at.stream, &buf, 1, written_cb)) {
         free(answer);
     }
 }
@@ -259,10 +265,17 @@ static void accept_cb(uv_stream_t *listener, int status)
     assert_non_null(peer->reader);
     peer->next = fake->peers;
     fake->peers = peer;
-    uv_pipe_init(&loop, &peer->pipe, 0);
-    peer->pipe.data = peer;
-    assert_int_equal(uv_accept(listener, (uv_stream_t *)&peer->pipe), 0);
-    uv_read_start((uv_stream_t *)&peer->pipe, peer_alloc_cb, peer_read_cb);
+    if (fake->port != 0) {
+        uv_tcp_init(&loop, &peer->at.tcp);
+    } else {
+        uv_pipe_init(&loop, &peer->at.pipe, 0);
+    }
+    peer->at.handle.data = peer;
+    assert_int_equal(uv_accept(listener, &peer->at.stream), 0);
+    if (fake->port != 0) {
+        uv_tcp_nodelay(&peer->at.tcp, 1);
+    }
+    uv_read_start(&peer->at.stream, peer_alloc_cb, peer_read_cb);
 }
 
 int fake_group_setup(void **state)
@@ -278,20 +291,44 @@ int fake_group_teardown(void **state)
     return uv_loop_close(&loop);
 }
 
-void fake_start(struct fake *fake)
+static void begin(struct fake *fake)
 {
     memset(fake, 0, sizeof(*fake));
-
     fake->beat = (struct fake_beat){
         .now_ms = 1000000, .born_ms = 1000, .mark = FAKE_MARK, .instance = FAKE_OTHER, .seq_kept = true};
+}
+
+static void listen_there(struct fake *fake)
+{
+    fake->listener.handle.data = fake;
+    assert_int_equal(uv_listen(&fake->listener.stream, 16, accept_cb), 0);
+}
+
+void fake_start_tcp(struct fake *fake)
+{
+    struct sockaddr_in at;
+    int size = sizeof(at);
+
+    begin(fake);
+    assert_int_equal(uv_ip4_addr("127.0.0.1", 0, &at), 0);
+    uv_tcp_init(&loop, &fake->listener.tcp);
+    assert_int_equal(uv_tcp_bind(&fake->listener.tcp, (struct sockaddr *)&at, 0), 0);
+    assert_int_equal(uv_tcp_getsockname(&fake->listener.tcp, (struct sockaddr *)&at, &size), 0);
+    fake->port = ntohs(at.sin_port);
+    snprintf(fake->endpoint, sizeof(fake->endpoint), "redis://127.0.0.1:%u", fake->port);
+    listen_there(fake);
+}
+
+void fake_start(struct fake *fake)
+{
+    begin(fake);
     snprintf(fake->dir, sizeof(fake->dir), "/tmp/rt-fake-XXXXXX");
     assert_non_null(mkdtemp(fake->dir));
     snprintf(fake->path, sizeof(fake->path), "%s/socket", fake->dir);
     snprintf(fake->endpoint, sizeof(fake->endpoint), "redis+unix://%s", fake->path);
-    uv_pipe_init(&loop, &fake->listener, 0);
-    fake->listener.data = fake;
-    assert_int_equal(uv_pipe_bind(&fake->listener, fake->path), 0);
-    assert_int_equal(uv_listen((uv_stream_t *)&fake->listener, 16, accept_cb), 0);
+    uv_pipe_init(&loop, &fake->listener.pipe, 0);
+    assert_int_equal(uv_pipe_bind(&fake->listener.pipe, fake->path), 0);
+    listen_there(fake);
 }
 
 void fake_say(struct fake *fake, const char *text)
@@ -326,10 +363,12 @@ static void closed_cb(uv_handle_t *handle)
 
 void fake_stop(struct fake *fake)
 {
-    uv_close((uv_handle_t *)&fake->listener, closed_cb);
+    uv_close(&fake->listener.handle, closed_cb);
     fake_cut(fake);
     while (!fake->closed || fake->n_open > 0) {
         uv_run(&loop, UV_RUN_ONCE);
     }
-    rt_test_remove_tree(fake->dir);
+    if (fake->port == 0) {
+        rt_test_remove_tree(fake->dir);
+    }
 }

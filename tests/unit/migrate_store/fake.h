@@ -7,9 +7,9 @@
 #include <stddef.h>
 #include <uv.h>
 
-/* A Redis that answers from a script, on a unix socket in a directory of its own. Every command is taken whole and
- * answered in its turn: by the newest rule whose `ask` it contains, else as a sound and empty server would. A function
- * that is called with keys of two slots fails the test. */
+/* A Redis that answers from a script, on a unix socket in a directory of its own, or on a port of 127.0.0.1. Every
+ * command is taken whole and answered in its turn: by the newest rule whose `ask` it contains, else as a sound and
+ * empty server would. A function that is called with keys of two slots fails the test. */
 
 #define FAKE_RULES_MAX 32
 #define FAKE_ASKED_MAX 16384
@@ -46,8 +46,14 @@ struct fake_beat {
 struct fake_peer;
 
 struct fake {
-    uv_pipe_t listener;
+    union {
+        uv_pipe_t pipe;
+        uv_tcp_t tcp;
+        uv_stream_t stream;
+        uv_handle_t handle;
+    } listener;
     char dir[40], path[64], endpoint[96];
+    unsigned port;                          /* 0: a unix socket */
     struct fake_rule rules[FAKE_RULES_MAX]; /* newest last */
     size_t n_rules;
     struct fake_beat beat;
@@ -64,6 +70,7 @@ int fake_group_teardown(void **state);
 
 /* Asserts (cmocka). */
 void fake_start(struct fake *fake);
+void fake_start_tcp(struct fake *fake);
 void fake_rule(struct fake *fake, const char *ask, const char *answer, enum fake_then then, size_t times);
 void fake_no_rules(struct fake *fake);
 /* How many of the newest commands contain it. */

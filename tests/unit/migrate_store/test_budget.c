@@ -152,10 +152,13 @@ static void test_uncounted(void **state)
     (void)state;
     op.tail[1] = rt_slice_text("hello");
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
-        fake_rule(&fake, "t/box 517 7", refused[i], FAKE_GO_ON, 1);
+        bool is_missing = strstr(refused[i], "Function") != NULL;
+
+        /* Functions are loaded, and the same asked once more, before it is refused. */
+        fake_rule(&fake, "t/box 517 7", refused[i], FAKE_GO_ON, is_missing ? 2 : 1);
         assert_int_equal(submit(agent, &op), RT_EUNAVAIL);
     }
-    assert_int_equal(fake_asked(&fake, "FUNCTION LOAD"), 1); /* so the next try finds them */
+    assert_int_equal(fake_asked(&fake, "FUNCTION LOAD"), 1);
     fake_rule(&fake, "t/box 517 7", "", FAKE_SILENCE, 1);
     assert_int_equal(submit(agent, &op), RT_ETIMEDOUT);
     assert_int_equal(fake_asked(&fake, "FCALL end"), 0);

@@ -61,7 +61,7 @@ static size_t count_logged(const char *part)
 
 static bool is_ready(struct agent *a)
 {
-    return a->store.ends.state == RT_REDIS_READY;
+    return a->store.only.ends.state == RT_REDIS_READY;
 }
 
 static void test_who_has_it(void **state)
@@ -161,7 +161,7 @@ static void test_rejected(void **state)
         }
         assert_true(is_up(agent)); /* the connection for commands has no part in it */
         if (cases[i].then != FAKE_GO_ON) {
-            rt_redis_drop(&agent->store.ends, "test");
+            rt_redis_drop(&agent->store.only.ends, "test");
             run_for(1);
         }
         assert_true(run_until(is_ready, agent, 10000));
@@ -195,7 +195,7 @@ static void test_shared_wait(void **state)
 /* One waits for its replicas, others are written behind it. */
 static bool is_between(struct agent *a)
 {
-    return a->store.waited != NULL && a->store.written != NULL;
+    return a->store.only.waited != NULL && a->store.only.written != NULL;
 }
 
 /* The connection is lost with ends in every stage; none is left unanswered, and none answered twice. */
@@ -215,8 +215,8 @@ static void test_lost(void **state)
     fake_cut(&fake);
     assert_true(run_until(has_all, agent, 10000));
     assert_int_equal(agent->n_errors[-RT_ETIMEDOUT], 3);
-    assert_null(agent->store.waited);
-    assert_null(agent->store.written);
+    assert_null(agent->store.only.waited);
+    assert_null(agent->store.only.written);
     assert_true(run_until(is_up, agent, 10000));
     /* Stopped with one waited for and one written. */
     assert_true(run_until(is_ready, agent, 10000));

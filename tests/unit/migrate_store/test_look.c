@@ -235,7 +235,7 @@ static void test_out(void **state)
     fake_rule(&fake, "HMGET", "-NOPERM no hmget\r\n", FAKE_GO_ON, 0);
     refused(1);
     fake_rule(&fake, "ROLE", "*1\r\n$5\r\nslave\r\n", FAKE_GO_ON, 0);
-    rt_redis_drop(&agent->store.commands, "as the test wants");
+    rt_redis_drop(&agent->store.only.commands, "as the test wants");
     assert_true(run_until(is_down, agent, HANG_MS));
     run_for(100); /* it is dialled, and is no primary */
     assert_int_equal(count_logged("no store: "), 1);

@@ -274,7 +274,7 @@ static void test_info(void **state)
         size_t connections = fake.n_connections;
 
         fake_rule(&fake, "INFO", wrong[i], FAKE_GO_ON, 1);
-        rt_redis_drop(&agent->store.commands, "test");
+        rt_redis_drop(&agent->store.only.commands, "test");
         assert_true(run_until(is_down, agent, HANG_MS));
         assert_true(run_until(is_up, agent, HANG_MS));
         assert_int_equal(fake.n_connections, connections + 2); /* the one that made no sense, and the next */
@@ -373,7 +373,7 @@ static void test_touch(void **state)
     assert_int_equal(fake_asked(&fake, "FCALL hosts"), 0);
     /* The first one of a connection is told to all. */
     assert_int_equal(fake_asked(&fake, "|0.1-test|"), 1);
-    rt_redis_drop(&agent->store.commands, "test");
+    rt_redis_drop(&agent->store.only.commands, "test");
     assert_true(run_until(is_down, agent, HANG_MS));
     assert_true(run_until(is_up, agent, HANG_MS));
     assert_int_equal(count(RT_STORE_TOUCH), told + 2);

@@ -309,8 +309,8 @@ static void test_no_answer(void **state)
             fake_rule(&fake, kinds[i].ask, "*9\r\n:1\r\n$100\r\nhal", thens[then], 1);
             assert_int_equal(ask(kinds[i].kind), RT_ETIMEDOUT);
             assert_true(run_until(is_up, agent, 5000));
-            assert_true(agent->store.ends.state == RT_REDIS_READY || closes);
-            while (agent->store.ends.state != RT_REDIS_READY) {
+            assert_true(agent->store.only.ends.state == RT_REDIS_READY || closes);
+            while (agent->store.only.ends.state != RT_REDIS_READY) {
                 run_for(1);
             }
         }

@@ -26,8 +26,8 @@
 
 static struct {
     pid_t pid;
-    int pipe; /* its end lasts as long as this */
-    char endpoint[96];
+    int pipe;              /* its end lasts as long as this */
+    char endpoints[2][96]; /* a server, and one that is all of a cluster */
 } server;
 
 static struct {
@@ -77,7 +77,8 @@ static void add_rules(struct fake *fake)
 /* Until the test has ended, in whatever way. */
 static _Noreturn void serve(int out, int in)
 {
-    static struct fake fake;
+    static struct fake fake, node;
+    char endpoints[2][96] = {""}, map[128];
     uv_poll_t parent;
 
     if (fake_group_setup(NULL)) {
@@ -85,13 +86,20 @@ static _Noreturn void serve(int out, int in)
     }
     fake_start(&fake);
     add_rules(&fake);
+    fake_start_tcp(&node);
+    add_rules(&node);
+    snprintf(map, sizeof(map), "*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:%u\r\n", node.port);
+    fake_rule(&node, "CLUSTER SLOTS", map, FAKE_GO_ON, 0);
+    snprintf(endpoints[0], sizeof(endpoints[0]), "%s", fake.endpoint);
+    snprintf(endpoints[1], sizeof(endpoints[1]), "redis-cluster://127.0.0.1:%u", node.port);
     uv_poll_init(&loop, &parent, in);
     uv_poll_start(&parent, UV_READABLE | UV_DISCONNECT, orphaned_cb);
-    if (write(out, fake.endpoint, sizeof(fake.endpoint)) == (ssize_t)sizeof(fake.endpoint)) {
+    if (write(out, endpoints, sizeof(endpoints)) == (ssize_t)sizeof(endpoints)) {
         uv_run(&loop, UV_RUN_DEFAULT);
     }
     uv_close((uv_handle_t *)&parent, NULL);
     fake_stop(&fake);
+    fake_stop(&node);
     _exit(0);
 }
 
@@ -112,7 +120,8 @@ static int group_begin(void **state)
     close(up[1]);
     close(down[0]);
     server.pipe = down[1];
-    if (server.pid < 0 || read(up[0], server.endpoint, sizeof(server.endpoint)) != (ssize_t)sizeof(server.endpoint)) {
+    if (server.pid < 0 ||
+        read(up[0], server.endpoints, sizeof(server.endpoints)) != (ssize_t)sizeof(server.endpoints)) {
         return -1;
     }
     close(up[0]);
@@ -165,7 +174,7 @@ static bool all_up(void)
 {
     const struct rt_store *store = &s.store;
 
-    return store->phase == RT_STORE_ONLINE && store->ends.state == RT_REDIS_READY &&
+    return store->phase == RT_STORE_ONLINE && store->reg->ends.state == RT_REDIS_READY &&
            store->pubsub.state == RT_REDIS_READY;
 }
 
@@ -211,12 +220,12 @@ static void closed_cb(struct rt_store *store)
     s.stopped = true;
 }
 
-static void session(void)
+static void session(const char *endpoint)
 {
     struct rt_store_config config;
 
     memset(&s, 0, sizeof(s));
-    agent_config(&config, server.endpoint, "hosta");
+    agent_config(&config, endpoint, "hosta");
     config.ctx = &s;
     config.on_reply = on_reply;
     config.on_news = on_news;
@@ -252,13 +261,12 @@ static void session(void)
     }
 }
 
-static void test_every_allocation_fails(void **state)
+static void every_allocation_fails(const char *endpoint)
 {
     size_t n, least = 2 + 2 * 2; /* the reports, what is owed at the end */
 
-    (void)state;
     rt_alloc_fail_at(0);
-    session();
+    session(endpoint);
     (void)rt_alloc_stop();
     assert_int_equal(s.n_refused, 0);
     assert_true(s.n_errors <= least);
@@ -266,13 +274,25 @@ static void test_every_allocation_fails(void **state)
     assert_true(rt_alloc_count() > 60);
     for (n = 1; n < SESSIONS_MAX; n++) {
         rt_alloc_fail_at(n);
-        session();
+        session(endpoint);
         if (!rt_alloc_stop()) {
             break;
         }
     }
     assert_true(n > 60 && n < SESSIONS_MAX);
     print_message("%zu allocations failed\n", n - 1);
+}
+
+static void test_every_allocation_fails(void **state)
+{
+    (void)state;
+    every_allocation_fails(server.endpoints[0]);
+}
+
+static void test_every_allocation_fails_in_a_cluster(void **state)
+{
+    (void)state;
+    every_allocation_fails(server.endpoints[1]);
 }
 
 /* No memory at all from the n-th on, then there is some again: it comes up by itself. */
@@ -283,7 +303,7 @@ static void test_memory_comes_back(void **state)
     (void)state;
     for (size_t n = 2; n < 60; n += 3) { /* the first is rt_store_init()'s */
         memset(&s, 0, sizeof(s));
-        agent_config(&config, server.endpoint, "hosta");
+        agent_config(&config, server.endpoints[0], "hosta");
         config.ctx = &s;
         config.on_reply = on_reply;
         config.on_news = on_news;
@@ -312,6 +332,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_allocation_fails),
+        cmocka_unit_test(test_every_allocation_fails_in_a_cluster),
         cmocka_unit_test(test_memory_comes_back),
     };
 
