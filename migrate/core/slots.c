@@ -228,9 +228,14 @@ enum rt_slot_said rt_slot_said(const char *error, const struct rt_slot_place *as
 
 /* Turns. */
 
+static uint64_t pause_of(const struct rt_slot_turns *turns)
+{
+    return turns->pause != 0 ? turns->pause : RT_SLOT_ASK_MS;
+}
+
 void rt_slot_turns_doubt(struct rt_slot_turns *turns)
 {
-    uint64_t soonest = turns->asked_ever ? turns->asked + RT_SLOT_ASK_MS : 0;
+    uint64_t soonest = turns->asked_ever ? turns->asked + pause_of(turns) : 0;
 
     turns->due = turns->due < soonest ? turns->due : soonest;
 }
@@ -251,10 +256,16 @@ size_t rt_slot_turns_ask(struct rt_slot_turns *turns, size_t n, uint64_t now)
     return node;
 }
 
-void rt_slot_turns_answered(struct rt_slot_turns *turns, bool has_map, bool whole)
+void rt_slot_turns_answered(struct rt_slot_turns *turns, bool has_map, bool changed, bool whole)
 {
+    uint64_t pause = pause_of(turns);
+
     turns->asking = false;
+    if (has_map && (whole || changed)) {
+        turns->pause = 0;
+    }
     if (!has_map || !whole) {
         rt_slot_turns_doubt(turns);
+        turns->pause = changed ? 0 : 2 * pause < RT_SLOT_OLD_MS ? 2 * pause : RT_SLOT_OLD_MS;
     }
 }

@@ -17,7 +17,8 @@
  *
  *          0   the map, from A: 0-5460 A, 5461-10922 B, 10923-16383 C
  *        100   a claim in slot 7000 goes to B, which is dead: lost. The map is asked for, from C: as before
- *        350   asked again, from D: as before. So on, each RT_SLOT_ASK_MS, while a primary cannot be reached
+ *        350   asked again, from D: as before. So on, after 500, 1000, 2000, 2500 ms, while a primary cannot be
+ *              reached
  *       5100   D is promoted. From A: 5461-10922 D. The claim is told that it timed out; asked again, it goes to D
  *       9000   slot 42 is moved to C, key by key. Of a key that it has no more A says ASK: the call goes to C,
  *              once, behind ASKING. The map stays
@@ -28,9 +29,10 @@
 #define RT_SLOT_NODES_MAX 64
 #define RT_SLOT_HOST_MAX 253
 #define RT_SLOT_NOBODY 255
-/* The map is asked for no sooner than this after it was asked for, and no later than that. */
+/* The map is asked for no sooner than this after it was asked for, and no later than that: well before a store counts
+ * as whole again (RT_STORE_WHOLE_MS) whoever still asks a primary that was replaced has to know. */
 #define RT_SLOT_ASK_MS 250
-#define RT_SLOT_OLD_MS 60000
+#define RT_SLOT_OLD_MS 2500
 /* A call goes on to so many other nodes. Then its asker is told: two nodes that each name the other are no road. */
 #define RT_SLOT_HOPS_MAX 5
 
@@ -92,6 +94,7 @@ struct rt_slot_turns { /* zeroed: at once */
     bool asked_ever;
     uint64_t asked; /* when it was last asked for */
     uint64_t due;   /* when it is next */
+    uint64_t pause; /* in which it is not; 0: RT_SLOT_ASK_MS. Doubles while a map is awaited that is another one */
     size_t next;    /* node that is asked then */
 };
 
@@ -102,7 +105,8 @@ void rt_slot_turns_doubt(struct rt_slot_turns *turns);
 uint64_t rt_slot_turns_due(const struct rt_slot_turns *turns);
 /* Asks now, one of n nodes: which. The same is asked again only when all others were. */
 size_t rt_slot_turns_ask(struct rt_slot_turns *turns, size_t n, uint64_t now);
-/* Answered with a map, or not. whole: each slot has an owner, and each owner can be reached. */
-void rt_slot_turns_answered(struct rt_slot_turns *turns, bool has_map, bool whole);
+/* Answered with a map, or not. changed: with another one than was known. whole: each slot has an owner, and each owner
+ * can be reached. */
+void rt_slot_turns_answered(struct rt_slot_turns *turns, bool has_map, bool changed, bool whole);
 
 #endif

@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "migrate/store/cluster.h"
 
+#include "migrate/store/info.h"
 #include "migrate/store/slots_reply.h"
 #include "migrate/store/store_priv.h"
 
@@ -16,13 +17,14 @@
  *         10   A says who it is (INFO): CHECKING, as any store (registry.c). B and C: known, operations go there
  *         12   a heartbeat at A: ONLINE. Whole when each slot has a node, and each node is settled
  *       1000   B dies. Who is asked for its keys fails with RT_EUNAVAIL; all else goes on
- *       1250   the map, from A: as before; so on each RT_SLOT_ASK_MS
+ *       1250   the map, from A: as before. From C 500 ms later; so on, each time after twice as long, up to 2500
  *       6000   the map, from C: D has B's slots. B's connections are closed, D is dialled
  *       6010   D says who it is, and that it has followed another: it may lack what B took last. News UP, fresh: all
  *              agents write anew what they serve. Not whole for RT_STORE_WHOLE_MS
  *
  * Were it A that died, the store would be out until the map names another node with the registry. A node of a cluster
- * that was cut off says MOVED, or CLUSTERDOWN: both are reasons to ask for the map. */
+ * that was cut off says MOVED, or CLUSTERDOWN: both are reasons to ask for the map. What it says itself of the map
+ * counts for nothing. */
 
 struct rt_store_cluster {
     struct rt_store *store;
@@ -30,7 +32,11 @@ struct rt_store_cluster {
     bool tls; /* of the nodes, as of the seeds */
     struct rt_redis seeds;
 
-    bool has_map;
+    bool has_map, is_first; /* the first one is being installed */
+    uint64_t epoch;         /* of the cluster, by who gave the map */
+    uint64_t taken_ms;      /* loop time at which a map was taken last */
+    bool is_ok;             /* who is asked now says that its cluster is well, and which its epoch is */
+    uint64_t other_epoch;
     struct rt_slot_map map, other;               /* the other: that is read */
     struct rt_store_node *of[RT_SLOT_NODES_MAX]; /* by the map; NULL: a replica, or one that could not be dialled */
     struct rt_slot_turns turns;
@@ -115,6 +121,7 @@ static struct rt_store_node *new_node(struct rt_store_cluster *cluster, const st
         return NULL; /* tried again with the next map */
     }
     node->place = *place;
+    node->replaces = !cluster->is_first;
     node->next = cluster->nodes;
     cluster->nodes = node;
     cluster->n_nodes++;
@@ -180,10 +187,14 @@ void rt_store_cluster_known(struct rt_store_node *node, const struct rt_store_in
     bool is_old = is->up_s > RT_STORE_WHOLE_MS / 1000 && !is->has_followed;
 
     node->known = true;
+    if (node->told_down) {
+        node->told_down = false;
+        rt_store_log(store, RT_LOG_INFO, "%s, a part of the store, answers again", rt_redis_where(&node->commands));
+    }
     if (is_other) {
         node->settled_ms = uv_now(store->loop) + (is_old ? 0 : RT_STORE_WHOLE_MS);
     }
-    if (is_other && store->seen) {
+    if (is_other && store->seen && (node->run_id[0] != '\0' || node->replaces)) {
         renew(store);
     } else if (store->phase == RT_STORE_ONLINE) {
         rt_store_news_up(store, false); /* what was refused meanwhile is asked again */
@@ -230,7 +241,9 @@ static void unsettle(struct rt_store_cluster *cluster, const bool was_there[RT_S
     for (size_t slot = 0; slot < RT_SLOTS; slot++) {
         struct rt_store_node *node = was_there[slot] ? NULL : owner(cluster, (uint16_t)slot);
 
-        if (node != NULL && node->known) {
+        if (node != NULL && !node->known) {
+            node->replaces = true;
+        } else if (node != NULL) {
             node->settled_ms = uv_now(cluster->loop) + RT_STORE_WHOLE_MS;
             any = true;
         }
@@ -264,7 +277,10 @@ static void install(struct rt_store_cluster *cluster)
 
     note_there(cluster, was_there);
     cluster->map = cluster->other;
+    cluster->is_first = !cluster->has_map;
     cluster->has_map = true;
+    cluster->epoch = cluster->other_epoch;
+    cluster->taken_ms = uv_now(cluster->loop);
     memset(cluster->of, 0, sizeof(cluster->of));
     for (struct rt_store_node *node = cluster->nodes; node != NULL; node = node->next) {
         node->replicas = 0;
@@ -272,13 +288,20 @@ static void install(struct rt_store_cluster *cluster)
     for (size_t i = 0; i < cluster->map.n; i++) {
         if (is_primary(&cluster->map, i) && node_at(cluster, i) != NULL) {
             cluster->of[i]->replicas = rt_slot_map_replicas(&cluster->map, (unsigned)i);
+            cluster->store->spares |= cluster->of[i]->replicas > 0;
         }
     }
+    cluster->is_first = false;
     cluster->store->ops->on_registry(cluster->store, owner(cluster, registry_slot()));
     for (struct rt_store_node *node = cluster->nodes; node != NULL && !is_stopping(cluster); node = node->next) {
         int i = rt_slot_map_find(&cluster->map, &node->place);
 
-        if (!node->leaving && (i < 0 || cluster->of[i] != node)) {
+        if (node->leaving || (i >= 0 && cluster->of[i] == node)) {
+            continue;
+        }
+        if (node->turns > 0) { /* calls that ASK has sent there may be under way */
+            node->turns--;
+        } else {
             leave(node);
         }
     }
@@ -302,21 +325,47 @@ static void no_map(struct rt_store_cluster *cluster, int error, const redisReply
     }
 }
 
+/* Who gives the map says first what it thinks of the cluster. */
+static void state_cb(void *ctx, int error, const redisReply *reply)
+{
+    struct rt_store_cluster *cluster = ctx;
+    const char *text = error == 0 && reply->type == REDIS_REPLY_STRING ? reply->str : "";
+    char state[8];
+
+    cluster->is_ok = rt_info_text(text, "cluster_state", state, sizeof(state)) && strcmp(state, "ok") == 0;
+    cluster->other_epoch = rt_info_number(text, "cluster_current_epoch", 0);
+    if (error == 0 && reply->type == REDIS_REPLY_ERROR) {
+        (void)rt_store_error_of(cluster->store, 0, reply); /* says why */
+    }
+}
+
+/* Whether the map counts. A node that was cut off names itself as the primary of what has gone to another one by now:
+ * its cluster is down, or its epoch is behind. Of a cluster that was made anew, with epochs from 1, all are: it is
+ * believed when nobody has given a newer map for so long that a node that is cut off would have noticed. */
+static bool counts(const struct rt_store_cluster *cluster)
+{
+    return !cluster->has_map || (cluster->is_ok && (cluster->other_epoch >= cluster->epoch ||
+                                                    uv_now(cluster->loop) - cluster->taken_ms >= RT_STORE_EPOCH_MS));
+}
+
 static void slots_cb(void *ctx, int error, const redisReply *reply)
 {
     struct rt_store_cluster *cluster = ctx;
-    bool has_map;
+    bool is_map, has_map, changed = false;
 
     if (is_stopping(cluster)) {
         return;
     }
-    has_map = error == 0 && rt_slots_reply(reply, &cluster->asked, &cluster->other) == 0 && cluster->other.n_owned > 0;
+    is_map = error == 0 && rt_slots_reply(reply, &cluster->asked, &cluster->other) == 0 && cluster->other.n_owned > 0;
+    has_map = is_map && counts(cluster);
     if (has_map) {
+        changed = !cluster->has_map || memcmp(cluster->map.owner, cluster->other.owner, RT_SLOTS) != 0 ||
+                  cluster->epoch != cluster->other_epoch;
         install(cluster);
-    } else {
+    } else if (!is_map) {
         no_map(cluster, error, reply);
     }
-    rt_slot_turns_answered(&cluster->turns, has_map, is_covered(cluster));
+    rt_slot_turns_answered(&cluster->turns, has_map, changed, is_covered(cluster));
     arm(cluster);
 }
 
@@ -350,11 +399,14 @@ static void timer_cb(uv_timer_t *timer)
 {
     struct rt_store_cluster *cluster = timer->data;
     struct rt_redis *redis = choose(cluster);
-    struct rt_redis_args args = {.n = 0};
+    struct rt_redis_args info = {.n = 0}, slots = {.n = 0};
 
-    rt_redis_texts(&args, "CLUSTER", "SLOTS", NULL);
-    if (redis == NULL || rt_redis_call(redis, &args, slots_cb, cluster) != 0) {
-        rt_slot_turns_answered(&cluster->turns, false, false);
+    rt_redis_texts(&info, "CLUSTER", "INFO", NULL);
+    rt_redis_texts(&slots, "CLUSTER", "SLOTS", NULL);
+    cluster->is_ok = false;
+    if (redis == NULL || rt_redis_call(redis, &info, state_cb, cluster) != 0 ||
+        rt_redis_call(redis, &slots, slots_cb, cluster) != 0) {
+        rt_slot_turns_answered(&cluster->turns, false, false, false);
     }
     arm(cluster);
 }
@@ -381,6 +433,9 @@ enum rt_slot_said rt_store_cluster_said(struct rt_store_node *asked, const redis
     }
     if (at >= 0) {
         *next = node_at(cluster, (size_t)at);
+    }
+    if (*next != NULL && said == RT_SLOT_SAID_ASK) {
+        (*next)->turns = RT_STORE_ASKED_TURNS;
     }
     if (at >= 0 && said == RT_SLOT_SAID_MOVED && slot == registry_slot()) {
         asked->store->ops->on_registry(asked->store, *next);

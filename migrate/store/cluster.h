@@ -11,6 +11,11 @@
 
 /* Primaries, and such as are closing. With so many there is none more until one has closed. */
 #define RT_STORE_NODES_MAX ((size_t)2 * RT_SLOT_NODES_MAX)
+/* Maps for which a node is kept that none of them names, but an ASK has: longer than a call takes, each being at least
+ * RT_SLOT_ASK_MS after the one before. */
+#define RT_STORE_ASKED_TURNS 8
+/* A map of an older epoch than the one that we have is taken when no other came for so long. */
+#define RT_STORE_EPOCH_MS UINT64_C(60000)
 
 /* As rt_redis_init(). */
 RT_MUST_CHECK int rt_store_cluster_init(struct rt_store *store, uv_loop_t *loop, const struct rt_store_endpoint *seeds,

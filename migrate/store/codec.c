@@ -151,7 +151,7 @@ static int add_claim(struct rt_store_args *args, const struct rt_store_op *op)
     return 0;
 }
 
-static int add_create(struct rt_store_args *args, const struct rt_store_op *op)
+static int add_create(struct rt_store_args *args, const struct rt_store_op *op, const char *host)
 {
     if (op->label.size > RT_LABEL_MAX || op->ring >= RT_COUNTER_MAX) {
         return RT_EINVAL;
@@ -159,7 +159,7 @@ static int add_create(struct rt_store_args *args, const struct rt_store_op *op)
     add_judging(args, "create", &op->key);
     add_slice(args, op->label);
     add_number(args, op->ring);
-    rt_redis_texts(&args->redis, op->key.tenant, op->key.cid, NULL);
+    rt_redis_texts(&args->redis, op->key.tenant, op->key.cid, host, NULL);
     return 0;
 }
 
@@ -274,7 +274,7 @@ int rt_store_encode(const struct rt_store_op *op, const char *host, struct rt_st
     }
     switch (op->kind) {
     case RT_STORE_CREATE:
-        return add_create(args, op);
+        return add_create(args, op, host);
     case RT_STORE_REMOVE:
         add_function(args, "remove", key);
         return 0;

@@ -63,9 +63,6 @@ static void node_ready_cb(struct rt_store_node *node)
     if (rt_store_has_sentinels(store)) {
         rt_sentinels_held(&store->sentinels, rt_redis_where(&node->commands));
     }
-    if (node == store->reg) {
-        rt_redis_aim(&store->pubsub, rt_redis_at(&node->commands));
-    }
     rt_store_registry_ready(node);
 }
 
@@ -86,8 +83,9 @@ static void node_down_cb(struct rt_store_node *node, const char *why)
 
     if (node == store->reg) {
         out_cb(store, why);
-    } else {
-        rt_store_log_once(store, RT_LOG_WARN, "no answer from a part of the store: %.200s", why);
+    } else if (!node->told_down) {
+        node->told_down = true;
+        rt_store_log(store, RT_LOG_WARN, "no answer from a part of the store: %.200s", why);
     }
     if (store->phase == RT_STORE_STOPPING) {
         return;
@@ -101,15 +99,19 @@ static void node_down_cb(struct rt_store_node *node, const char *why)
 
 static void registry_cb(struct rt_store *store, struct rt_store_node *node)
 {
+    struct rt_store_node *was;
+
     if (node == store->reg) {
         return;
     }
+    was = store->reg;
     store->reg = node;
-    out_cb(store, node != NULL ? "the registry has gone to another node" : "no node has the registry");
+    if (was != NULL) {
+        out_cb(store, node != NULL ? "the registry has gone to another node" : "no node has the registry");
+    }
     if (node != store->reg || store->phase == RT_STORE_STOPPING || node == NULL || !node->known) {
         return; /* its answer to INFO goes on */
     }
-    rt_redis_aim(&store->pubsub, rt_redis_at(&node->commands));
     rt_store_registry_check(store);
 }
 

@@ -399,7 +399,7 @@ local function has_room()
                tonumber(used) <= tonumber(most) / 100 * CREATE_PERCENT_MAX
 end
 
--- args: label, ring; tenant, cid (for the message). -> verdict, the lowest life that the new container may start
+-- args: label, ring; tenant, cid (for the message); the host whose set lists it. -> verdict, the lowest life that the new container may start
 -- Over a record that has ended, is lost for its lease, or is revoked, its life is kept, so that a straggler of that life
 -- cannot pass for the new container.
 local function create(keys, args)
@@ -414,7 +414,7 @@ local function create(keys, args)
     end
     redis.call('DEL', keys[1], keys[2])
     redis.call('HSET', keys[1], 'st', CREATED, 'life', str(life), 'ep', '0', 'made', str(store_ms()), 'label', args[1],
-               'ring', args[2])
+               'ring', args[2], 'set', args[5])
     if r.rev > 0 then
         redis.call('HSET', keys[1], 'rev', str(r.rev))
     end

@@ -154,7 +154,7 @@ static void ask_rights(struct rt_store *store)
 
     store->look.right = 0;
     store->look.facts.tried = 0;
-    for (size_t i = 0; i < rt_rights(); i++) {
+    for (size_t i = 0; i < rt_rights(store->cluster != NULL); i++) {
         args.n = 0;
         rt_right_try(i, store->reg->commands.user, &args);
         ask(store, &args, right_cb);

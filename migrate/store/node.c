@@ -2,6 +2,8 @@
  * Copyright The retether authors */
 #include "migrate/store/store_priv.h"
 
+#include <string.h>
+
 /* A primary, and the two connections to it. The one for commands finds it; the other goes where it is once that server
  * has said that it is a primary, and nowhere else: so an end is waited for where it is written. */
 
@@ -78,13 +80,26 @@ void rt_store_node_start(struct rt_store_node *node)
     rt_redis_start(&node->ends);
 }
 
+/* Where no heartbeat goes nothing else tells that it is a primary no more: reads may be all that it is asked. */
+static void role_cb(void *ctx, int error, const redisReply *reply)
+{
+    struct rt_store_node *node = ctx;
+    const redisReply *role = error == 0 ? rt_store_element(reply, 0, REDIS_REPLY_STRING) : NULL;
+
+    if (role != NULL && strcmp(role->str, "master") != 0) {
+        rt_redis_drop(&node->commands, "no longer a primary");
+        node->store->ops->on_doubt(node);
+    }
+}
+
 void rt_store_node_ping(struct rt_store_node *node)
 {
-    struct rt_redis_args ping = {.n = 0};
+    struct rt_redis_args ping = {.n = 0}, role = {.n = 0};
 
     rt_redis_text(&ping, "PING");
+    rt_redis_text(&role, "ROLE");
     if (rt_redis_call(&node->ends, &ping, NULL, NULL) != 0 ||
-        (node != node->store->reg && rt_redis_call(&node->commands, &ping, NULL, NULL) != 0)) {
+        (node != node->store->reg && rt_redis_call(&node->commands, &role, role_cb, node) != 0)) {
         return; /* not connected: nothing to notice */
     }
 }

@@ -279,6 +279,7 @@ static void info_cb(void *ctx, int error, const redisReply *reply)
 
 void rt_store_registry_check(struct rt_store *store)
 {
+    rt_redis_aim(&store->pubsub, rt_redis_at(&store->reg->commands));
     store->phase = RT_STORE_CHECKING;
     store->announce = true;
     store->beats = 0;

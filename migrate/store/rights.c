@@ -46,14 +46,19 @@ static const char *const rights[][WORDS_MAX + 1] = {
     {"zrange", KEY, "0", "0"},
     {"zrangebylex", KEY, "-", "+"},
     {"zrangebyscore", KEY, "0", "0"},
+    /* of the nodes of a cluster */
+    {"asking"},
+    {"cluster|info"},
+    {"cluster|slots"},
 };
 
 #define N_RIGHTS (sizeof(rights) / sizeof(rights[0]))
+#define N_OF_CLUSTER ((size_t)3)
 _Static_assert(N_RIGHTS <= RT_RIGHTS_MAX, "they are tried in one go");
 
-size_t rt_rights(void)
+size_t rt_rights(bool is_cluster)
 {
-    return N_RIGHTS;
+    return is_cluster ? N_RIGHTS : N_RIGHTS - N_OF_CLUSTER;
 }
 
 const char *rt_right_name(size_t i)

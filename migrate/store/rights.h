@@ -5,6 +5,7 @@
 
 #include "migrate/store/args.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* The rights that an agent needs at the store: those of its ACL in docs/operations.md, and no others. Each is tried
@@ -12,7 +13,8 @@
 
 #define RT_RIGHTS_MAX 48
 
-size_t rt_rights(void); /* how many there are; at most RT_RIGHTS_MAX */
+/* How many there are, at most RT_RIGHTS_MAX: the last ones are of a cluster. */
+size_t rt_rights(bool is_cluster);
 /* As an ACL has it: "+hset", "+client|setname". */
 const char *rt_right_name(size_t i);
 /* ACL DRYRUN of what needs it. */

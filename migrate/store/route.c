@@ -22,7 +22,7 @@ struct call {
     enum rt_store_lane lane;
     char *command; /* owned */
     size_t size;
-    bool loaded; /* the functions, for it */
+    bool loaded; /* the functions, for it, at that node */
     bool asking; /* of the node, at its next turn: behind ASKING */
     unsigned hops;
     rt_redis_cb cb;
@@ -36,6 +36,12 @@ static struct rt_redis *connection(const struct call *call)
 
 static void answer_cb(void *ctx, int error, const redisReply *reply);
 
+/* Where it is denied the call goes in circles, and is given up: this tells why. */
+static void asking_cb(void *ctx, int error, const redisReply *reply)
+{
+    (void)rt_store_error_of(ctx, error, reply);
+}
+
 static int put(struct call *call)
 {
     struct rt_redis_args asking = {.n = 0};
@@ -46,7 +52,7 @@ static int put(struct call *call)
     }
     if (call->asking) {
         rt_redis_text(&asking, "ASKING");
-        rc = rt_redis_call(connection(call), &asking, NULL, NULL);
+        rc = rt_redis_call(connection(call), &asking, asking_cb, call->store);
     }
     return rc != 0 ? rc : rt_redis_send(connection(call), call->command, call->size, answer_cb, call);
 }
@@ -59,6 +65,7 @@ static int go_on(struct call *call, struct rt_store_node *next, bool asking)
         return RT_EUNAVAIL;
     }
     call->node = next;
+    call->loaded = false;
     call->asking = asking;
     return put(call);
 }

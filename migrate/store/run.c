@@ -140,12 +140,16 @@ uint64_t rt_store_replicas(const struct rt_store_node *node)
     const struct rt_store *store = node->store;
     uint64_t known = rt_store_has_sentinels(store) ? rt_sentinels_replicas(&store->sentinels) : node->replicas;
 
+    if (store->cluster != NULL && store->spares && known == 0) {
+        known = 1; /* its only one was promoted, or has failed: the map names none, and one may come back */
+    }
     return known > node->connected ? known : node->connected;
 }
 
 void rt_store_replicas_seen(struct rt_store_node *node, uint64_t connected)
 {
     node->connected = connected;
+    node->store->spares |= connected > 0;
     /* The map of a cluster forgets replicas that are gone for good. */
     if (node->store->cluster == NULL && connected > node->replicas) {
         node->replicas = connected;

@@ -17,14 +17,18 @@
  * Until the last step the session is listed where it was. It is taken out there later still, by the walk: an agent goes
  * over its own set, a page with each heartbeat, and takes out the sessions whose record is gone or listed elsewhere.
  * Nothing else shrinks a set. When a connection is lost between two steps, the audit of the served session does the
- * rest. */
+ * rest.
+ *
+ *     a session is made -> list: into our set --answered--> its record is written, which says so --> list, once more
+ *
+ * Here the set comes first: a record that nobody serves is listed by no audit. A name without a record the walk takes
+ * out; were it to do so between the first two steps, the third mends that. */
 
 #define WALK_MS 60000 /* a walk begins no sooner after the one before it */
 
 struct listing { /* a session that is listed, or looked at */
     struct rt_store *store;
     struct rt_key key;
-    struct rt_store_run *run; /* its operation is answered when it is listed; or NULL */
 };
 
 static int call(struct rt_store *store, const char *function, const char *key, const char *arg, rt_redis_cb cb,
@@ -55,15 +59,10 @@ static int number(struct rt_store *store, int error, const redisReply *reply, lo
 static void listing_done(struct listing *listing, int error)
 {
     struct rt_store *store = listing->store;
-    struct rt_store_reply reply = {.error = error, .outcome.verdict = error != 0 ? RT_CLASS_NOT_FOUND : RT_CLASS_OK};
 
     if (error != 0 && store->phase == RT_STORE_ONLINE) {
         rt_store_log(store, RT_LOG_WARN, "cannot list %s/%s: %s", listing->key.tenant, listing->key.cid,
                      rt_strerror(error));
-    }
-    if (listing->run != NULL) {
-        reply.outcome.life = listing->run->life;
-        rt_store_run_done(listing->run, &reply);
     }
     free(listing);
 }
@@ -98,29 +97,28 @@ static void added_cb(void *ctx, int error, const redisReply *reply)
     }
 }
 
-static int add(struct listing *listing)
+int rt_store_name(struct rt_store *store, const struct rt_key *key, rt_redis_cb cb, void *ctx)
 {
     char set[RT_STORE_HOST_KEY_MAX], member[RT_STORE_MEMBER_MAX];
 
-    rt_store_host_key(listing->store->self.host, "set", set);
-    rt_store_member(&listing->key, member);
-    return call(listing->store, "list", set, member, added_cb, listing);
+    rt_store_host_key(store->self.host, "set", set);
+    rt_store_member(key, member);
+    return call(store, "list", set, member, cb, ctx);
 }
 
-int rt_store_list(struct rt_store *store, const struct rt_key *key, struct rt_store_run *run)
+void rt_store_list(struct rt_store *store, const struct rt_key *key)
 {
     struct listing *listing = malloc(sizeof(*listing));
     int rc = RT_ENOMEM;
 
     if (listing != NULL) {
-        *listing = (struct listing){.store = store, .key = *key, .run = run};
-        rc = add(listing);
+        *listing = (struct listing){.store = store, .key = *key};
+        rc = rt_store_name(store, key, added_cb, listing);
     }
     if (rc != 0) {
         free(listing);
         rt_store_log(store, RT_LOG_WARN, "cannot list %s/%s: %s", key->tenant, key->cid, rt_strerror(rc));
     }
-    return rc;
 }
 
 /* The audit. */
@@ -130,7 +128,7 @@ static void score_cb(void *ctx, int error, const redisReply *reply)
     struct listing *listing = ctx;
 
     if (error == 0 && reply->type == REDIS_REPLY_NIL && listing->store->phase == RT_STORE_ONLINE) {
-        (void)rt_store_list(listing->store, &listing->key, NULL); /* the next audit looks again */
+        rt_store_list(listing->store, &listing->key); /* the next audit looks again */
     }
     free(listing);
 }
@@ -145,7 +143,7 @@ void rt_store_audit(struct rt_store *store, const struct rt_store_record *record
         return;
     }
     if (strcmp(set, store->self.host) != 0) {
-        (void)rt_store_list(store, &record->key, NULL); /* the next audit looks again */
+        rt_store_list(store, &record->key); /* the next audit looks again */
         return;
     }
     listing = malloc(sizeof(*listing));

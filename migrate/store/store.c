@@ -15,7 +15,7 @@
  *
  *     submit --> sent --answer--> reply
  *                  |  functions missing: loaded, sent once more; on another node of a cluster: sent there (route.c)
- *                  |  CREATE: written --> listed (sets.c) --> reply
+ *                  |  CREATE: listed --> written --> listed once more (sets.c) --> reply
  *                  |  FIND: ranges of host sets --> records --> reply (find.c)
  *                  |  END: tails counted (budget.c) --> written --> ROLE, WAIT (with all ends written by then) -->
  * reply
@@ -120,7 +120,7 @@ static int parse(struct rt_store_run *run, const redisReply *reply, struct rt_st
         }
         if (rc == 0 && run->kind == RT_STORE_TAKE && out->outcome.verdict == RT_CLASS_OK &&
             strcmp(set, run->store->self.host) != 0) {
-            (void)rt_store_list(run->store, &run->key, NULL); /* when it fails, the next audit lists the session */
+            rt_store_list(run->store, &run->key);
         }
         return rc;
     case RT_STORE_STATE:
@@ -154,6 +154,23 @@ static int parse(struct rt_store_run *run, const redisReply *reply, struct rt_st
     return RT_EPROTO;
 }
 
+/* It is made, and was listed, whatever has become of this: a client that asked once more would hear that it is there.
+ */
+static void named_again_cb(void *ctx, int error, const redisReply *answer)
+{
+    struct rt_store_run *run = ctx;
+    struct rt_store_reply reply = {.outcome = {.verdict = RT_CLASS_OK, .life = run->life}};
+
+    error = rt_store_error_of(run->store, error, answer);
+    if (error == RT_ECANCELED) {
+        reply = (struct rt_store_reply){.error = error};
+    } else if (error != 0) {
+        rt_store_log(run->store, RT_LOG_WARN, "cannot list %s/%s again: %s", run->key.tenant, run->key.cid,
+                     rt_strerror(error));
+    }
+    rt_store_run_done(run, &reply);
+}
+
 static void run_cb(void *ctx, int error, const redisReply *answer)
 {
     struct rt_store_run *run = ctx;
@@ -182,9 +199,8 @@ static void run_cb(void *ctx, int error, const redisReply *answer)
         reply.how = reply.outcome.verdict == RT_CLASS_ENDED ? RT_END_OTHER : RT_END_STORED;
     } else if (run->kind == RT_STORE_CREATE && reply.outcome.verdict == RT_CLASS_OK) {
         run->life = reply.outcome.life;
-        reply.error = rt_store_list(run->store, &run->key, run);
-        if (reply.error == 0) {
-            return; /* answered when it is listed: no audit would list a session that nobody serves */
+        if (rt_store_name(run->store, &run->key, named_again_cb, run) == 0) {
+            return;
         }
     }
     records = reply.records;
@@ -194,24 +210,40 @@ static void run_cb(void *ctx, int error, const redisReply *answer)
     free(hosts);
 }
 
-/* An end goes behind the count of its tails, which may be on another server: one that is cut off here is counted and
- * not stored, never the other way round. */
-static void counted_cb(void *ctx, int error, const redisReply *answer)
+/* The second half of what is done in two: the record is written, when the first half went well. */
+static void write_record(struct rt_store_run *run, int error, enum rt_store_lane lane)
 {
-    struct rt_store_run *run = ctx;
-    struct rt_store_reply reply = {.error = rt_store_tails_counted(run->store, error, answer)};
+    struct rt_store_reply reply = {.error = error};
 
     if (reply.error == 0) {
         char record[RT_STORE_KEY_MAX];
 
         rt_store_key(&run->key, 'r', record);
-        reply.error = rt_store_send(run->store, RT_STORE_ENDS, record, run->command, run->size, run_cb, run);
+        reply.error = rt_store_send(run->store, lane, record, run->command, run->size, run_cb, run);
     }
     if (reply.error == 0) {
         run->command = NULL;
     } else {
         rt_store_run_done(run, &reply);
     }
+}
+
+/* An end goes behind the count of its tails, which may be on another server: one that is cut off here is counted and
+ * not stored, never the other way round. */
+static void counted_cb(void *ctx, int error, const redisReply *answer)
+{
+    struct rt_store_run *run = ctx;
+
+    write_record(run, rt_store_tails_counted(run->store, error, answer), RT_STORE_ENDS);
+}
+
+/* A session is made when its name is listed, never the other way round. */
+static void named_cb(void *ctx, int error, const redisReply *answer)
+{
+    struct rt_store_run *run = ctx;
+
+    error = rt_store_error_of(run->store, error, answer);
+    write_record(run, error == 0 && answer->type != REDIS_REPLY_INTEGER ? RT_EUNAVAIL : error, RT_STORE_COMMANDS);
 }
 
 static int start_run(struct rt_store_run *run, const struct rt_store_op *op)
@@ -227,12 +259,16 @@ static int start_run(struct rt_store_run *run, const struct rt_store_op *op)
         return rc;
     }
     run->counted = op->kind == RT_STORE_END && op->tail[0].size + op->tail[1].size > 0;
-    if (!run->counted) {
+    if (!run->counted && op->kind != RT_STORE_CREATE) {
         return rt_store_call(run->store, op->kind == RT_STORE_END ? RT_STORE_ENDS : RT_STORE_COMMANDS, &args.redis,
                              run_cb, run);
     }
     run->command = rt_redis_format(&args.redis, &run->size);
-    return run->command == NULL ? RT_ENOMEM : rt_store_tails_count(run->store, op, counted_cb, run);
+    if (run->command == NULL) {
+        return RT_ENOMEM;
+    }
+    return run->counted ? rt_store_tails_count(run->store, op, counted_cb, run)
+                        : rt_store_name(run->store, &run->key, named_cb, run);
 }
 
 int rt_store_submit(struct rt_store *store, const struct rt_store_op *op)

@@ -92,7 +92,10 @@ struct rt_store_node {
     struct rt_slot_place place;
     struct rt_store_node *next;
     bool known;          /* INFO has answered on this connection: operations go here */
+    bool replaces;       /* slots of it had another node before, in a map that we knew */
+    bool told_down;      /* logged; so is when it is back */
     uint64_t settled_ms; /* loop time from which all agents have written here what they serve */
+    unsigned turns;      /* ASK has named it: while no map does, it is kept for so many more */
     bool leaving;        /* the map has it no more: it is closing */
     unsigned closing;
 };
@@ -108,10 +111,11 @@ struct rt_store {
     const struct rt_store_node_ops *ops;
     struct rt_store_node only;        /* not of a cluster */
     struct rt_store_cluster *cluster; /* owned; NULL: the store is none (cluster.c) */
-    struct rt_store_node *reg;        /* that has the registry; NULL: no map has come yet */
-    struct rt_store_node *at;         /* whose answer is handled now (route.c) */
-    struct rt_redis pubsub;           /* where reg is (connections.c) */
-    struct rt_sentinels sentinels;    /* zeroed: none are configured */
+    bool spares;               /* of a cluster: a primary of it has had a replica, so each of them should have one */
+    struct rt_store_node *reg; /* that has the registry; NULL: no map has come yet */
+    struct rt_store_node *at;  /* whose answer is handled now (route.c) */
+    struct rt_redis pubsub;    /* where reg is (connections.c) */
+    struct rt_sentinels sentinels; /* zeroed: none are configured */
     uv_timer_t heart;
     size_t n_ops;   /* replies owed */
     unsigned loads; /* of the functions for heartbeats, since the connection was made */
@@ -190,8 +194,8 @@ void rt_store_start(struct rt_store *store);
  * is broken), RT_ENOMEM; then none comes. What the operation points at is not used after the call.
  *
  * - END replies how = RT_END_REPLICATED when every replica that is known had acknowledged within RT_STORE_WAIT_MS:
- *   those that a majority of the Sentinels knows, or that the map of a cluster names or are connected; without either
- *   those that are listed or were ever connected.
+ *   those that a majority of the Sentinels knows, or that the map of a cluster names or are connected, one at least
+ *   where any primary of it ever had one; without either those that are listed or were ever connected.
  *   Any of them may be the next primary. Else RT_END_STORED, and `unsure` if any is known; then `spread` when all that
  *   are connected have it, one at least. The same end again is answered alike; another one of the same life changes
  *   nothing: RT_END_OTHER. A record that is missing is RT_ENOTFOUND (claim first: then it has an owner again). So is,

@@ -18,12 +18,12 @@ struct rt_store_run {
     enum rt_store_op_kind kind;
     struct rt_key key;
     char host[RT_HOST_MAX + 1]; /* the operation's */
-    char *command;              /* owned: an END that goes behind the count of its tails */
+    char *command;              /* owned: an END that goes behind the count of its tails, a CREATE behind its listing */
     size_t size;
     struct rt_store_find *find; /* find.c's */
     bool audit;                 /* GET */
     bool counted;               /* END with tails */
-    uint64_t life;              /* CREATE: for the reply, which comes when the session is listed */
+    uint64_t life;              /* CREATE: for the reply */
 };
 
 /* Tells that the store can be used. */
@@ -90,8 +90,10 @@ void rt_store_ends_fail(struct rt_store_node *node, int error);
 /* Begins a FIND; as rt_store_submit(). */
 RT_MUST_CHECK int rt_store_find_start(struct rt_store_run *run, const struct rt_store_op *op);
 
-/* Lists the session in our set; `run`, or NULL, is answered when that is done. After an error nothing follows. */
-int rt_store_list(struct rt_store *store, const struct rt_key *key, struct rt_store_run *run);
+/* Takes the session into our set, and tells its record. What of it fails the next audit does. */
+void rt_store_list(struct rt_store *store, const struct rt_key *key);
+/* The first half of that: into our set. As rt_store_call(). */
+RT_MUST_CHECK int rt_store_name(struct rt_store *store, const struct rt_key *key, rt_redis_cb cb, void *ctx);
 /* The record of a session served here, which says that `set` lists it: lists it where our set does not. */
 void rt_store_audit(struct rt_store *store, const struct rt_store_record *record, const char *set);
 /* With each heartbeat: a page of the walk over our set. Keeps the records of idle sessions from expiring, and takes out

@@ -99,7 +99,7 @@ static void test_same(void **state)
     for (size_t k = 0; k < acl.n; k++) {
         bool known = strcmp(acl.words[k], "+acl|dryrun") == 0;
 
-        for (size_t i = 0; i < rt_rights() && !known && acl.words[k][0] == '+'; i++) {
+        for (size_t i = 0; i < rt_rights(false) && !known && acl.words[k][0] == '+'; i++) {
             known = strcmp(acl.words[k] + 1, rt_right_name(i)) == 0;
         }
         n += acl.words[k][0] == '+';
@@ -107,7 +107,7 @@ static void test_same(void **state)
             fail_msg("%s", acl.words[k]);
         }
     }
-    assert_int_equal(n, rt_rights() + 1);
+    assert_int_equal(n, rt_rights(false) + 1);
 }
 
 static void must(struct agent *a, struct rt_store_op op, int error)
@@ -188,7 +188,7 @@ static void want_all_used(void)
     redisReply *reply = redisCommand(context, "INFO commandstats");
 
     assert_int_equal(reply->type, REDIS_REPLY_STRING);
-    for (size_t i = 0; i < rt_rights(); i++) {
+    for (size_t i = 0; i < rt_rights(false); i++) {
         char field[64];
 
         snprintf(field, sizeof(field), "cmdstat_%s:calls=", rt_right_name(i));
@@ -231,7 +231,7 @@ static void test_each_is_missed(void **state)
     (void)state;
     agent = start(server.tcp_endpoint, "hosta");
     uv_timer_stop(&agent->store.heart);
-    for (size_t i = 0; i < rt_rights(); i++) {
+    for (size_t i = 0; i < rt_rights(false); i++) {
         snprintf(rule, sizeof(rule), "-%s", rt_right_name(i));
         assert_int_equal(rt_test_acl_change(&server, rule), 0);
         snprintf(want, sizeof(want), "missing: +%s", rt_right_name(i));

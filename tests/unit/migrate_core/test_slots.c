@@ -223,7 +223,7 @@ static size_t ask(struct rt_slot_turns *turns, uint64_t now, bool has_map, bool 
     assert_true(rt_slot_turns_due(turns) <= now);
     node = rt_slot_turns_ask(turns, 3, now);
     assert_true(rt_slot_turns_due(turns) == RT_SLOT_NEVER);
-    rt_slot_turns_answered(turns, has_map, whole);
+    rt_slot_turns_answered(turns, has_map, has_map, whole);
     return node;
 }
 
@@ -255,16 +255,27 @@ static void test_turns(void **state)
     assert_int_equal(ask(&turns, now, true, true), 1);
     assert_int_equal(rt_slot_turns_due(&turns), now + RT_SLOT_OLD_MS);
 
+    /* While nothing changes it is asked for less and less often, down to how often it is anyway. A change is news. */
+    for (uint64_t pause = RT_SLOT_ASK_MS, i = 0; i < 8; i++) {
+        now = rt_slot_turns_due(&turns);
+        (void)rt_slot_turns_ask(&turns, 1, now);
+        rt_slot_turns_answered(&turns, i % 2 == 0, false, false);
+        assert_int_equal(rt_slot_turns_due(&turns), now + pause);
+        pause = 2 * pause < RT_SLOT_OLD_MS ? 2 * pause : RT_SLOT_OLD_MS;
+    }
+    now = rt_slot_turns_due(&turns);
+    assert_int_equal(ask(&turns, now, true, true), 1);
+
     /* A doubt that comes while the answer is awaited is one about that answer, too. */
     now += RT_SLOT_OLD_MS;
     assert_int_equal(rt_slot_turns_ask(&turns, 3, now), 2);
     rt_slot_turns_doubt(&turns);
-    rt_slot_turns_answered(&turns, true, true);
+    rt_slot_turns_answered(&turns, true, false, true);
     assert_int_equal(rt_slot_turns_due(&turns), now + RT_SLOT_ASK_MS);
     /* The cluster has shrunk. */
     now += RT_SLOT_ASK_MS;
     assert_int_equal(rt_slot_turns_ask(&turns, 2, now), 0);
-    rt_slot_turns_answered(&turns, true, true);
+    rt_slot_turns_answered(&turns, true, false, true);
     now += RT_SLOT_OLD_MS;
     assert_int_equal(rt_slot_turns_ask(&turns, 1, now), 0);
 }

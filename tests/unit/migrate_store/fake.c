@@ -113,6 +113,7 @@ static void say_usual(struct fake_peer *peer, const char *command)
         {"AUTH", "+OK\r\n"},
         {"CLIENT", "+OK\r\n"},
         {"INFO", FAKE_INFO},
+        {"CLUSTER INFO", "$43\r\ncluster_state:ok\r\ncluster_current_epoch:6\r\n\r\n"},
         {"PING", "+PONG\r\n"},
         {"SUBSCRIBE", "*3\r\n$9\r\nsubscribe\r\n$10\r\nrt:claimed\r\n:1\r\n"},
         {"FUNCTION LOAD", "$10\r\nretether_0\r\n"},

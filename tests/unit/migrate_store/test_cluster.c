@@ -2,144 +2,26 @@
  * Copyright The retether authors */
 #include "migrate/store/cluster.h"
 
-#include "tests/system/store/harness.h"
-#include "tests/unit/migrate_store/fake.h"
+#include "tests/unit/migrate_store/nodes.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* A store of several nodes: which of them is asked, and what is done about what they say. The container `t/box` is in
- * a slot of its own, which B has; A has all else, the registry too; C has nothing. */
+/* A store of several nodes: which of them is asked, and what is done about what they say. */
 
 #define HANG_MS 5000
-#define RIGHT "*8\r\n:0\r\n:0\r\n:7\r\n:1\r\n:0\r\n$5\r\nhosta\r\n:1\r\n$0\r\n\r\n"
-
-enum { A, B, C, NODES };
-static struct fake fakes[NODES];
-static struct agent *agent;
-static char map_text[1024], info_text[256], moved[NODES][64], asks[NODES][64];
-static unsigned slot;
-
-static size_t add_range(char *at, size_t size, unsigned first, unsigned last, unsigned port, unsigned replica)
-{
-    size_t n = (size_t)snprintf(at, size, "*%d\r\n:%u\r\n:%u\r\n*3\r\n$9\r\n127.0.0.1\r\n:%u\r\n$1\r\nx\r\n",
-                                replica != 0 ? 4 : 3, first, last, port);
-
-    if (replica != 0) {
-        n += (size_t)snprintf(at + n, size - n, "*3\r\n$9\r\n127.0.0.1\r\n:%u\r\n$1\r\ny\r\n", replica);
-    }
-    return n;
-}
-
-/* From now on each node says that `owner` has the slot, and A all others; -1: nobody has it. */
-static void say_map(int owner, unsigned replica)
-{
-    size_t n = (size_t)snprintf(map_text, sizeof(map_text), "*%d\r\n", owner < 0 ? 2 : 3);
-
-    n += add_range(map_text + n, sizeof(map_text) - n, 0, slot - 1, fakes[A].port, 0);
-    n += add_range(map_text + n, sizeof(map_text) - n, slot + 1, RT_SLOTS - 1, fakes[A].port, 0);
-    if (owner >= 0) {
-        add_range(map_text + n, sizeof(map_text) - n, slot, slot, fakes[owner].port, replica);
-    }
-}
-
-/* What a server that has been a primary for long says of itself. */
-static const char *say_info(void)
-{
-    char text[200];
-    int size = snprintf(text, sizeof(text),
-                        "run_id:%s\r\nuptime_in_seconds:100\r\nmaster_replid:%s\r\nsecond_repl_offset:-1\r\n",
-                        FAKE_RUN_ID, FAKE_RUN_ID);
-
-    snprintf(info_text, sizeof(info_text), "$%d\r\n%s\r\n", size, text);
-    return info_text;
-}
-
-static bool are_known(struct agent *a)
-{
-    const struct rt_store_node *node = is_up(a) ? rt_store_cluster_node(&a->store, (uint16_t)slot) : NULL;
-
-    return node != NULL && node->known && node->ends.state == RT_REDIS_READY && a->store.pubsub.state == RT_REDIS_READY;
-}
-
-static int setup_servers(void **state)
-{
-    (void)state;
-    slot = rt_slot_of("{t/box}", 7);
-    for (int i = 0; i < NODES; i++) {
-        fake_start_tcp(&fakes[i]);
-        fake_rule(&fakes[i], "CLUSTER SLOTS", map_text, FAKE_GO_ON, 0);
-        fake_rule(&fakes[i], "INFO", say_info(), FAKE_GO_ON, 0);
-        snprintf(moved[i], sizeof(moved[i]), "-MOVED %u 127.0.0.1:%u\r\n", slot, fakes[i].port);
-        snprintf(asks[i], sizeof(asks[i]), "-ASK %u 127.0.0.1:%u\r\n", slot, fakes[i].port);
-    }
-    say_map(B, 0);
-    return 0;
-}
-
-static void start(void)
-{
-    char endpoint[96];
-
-    snprintf(endpoint, sizeof(endpoint), "redis-cluster://127.0.0.1:%u,127.0.0.1:%u", fakes[C].port, fakes[A].port);
-    agent = agent_start(endpoint, "hosta");
-    assert_true(run_until(are_known, agent, HANG_MS));
-}
-
-static int setup(void **state)
-{
-    (void)setup_servers(state);
-    start();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    agent_stop(agent);
-    for (int i = 0; i < NODES; i++) {
-        if (!fakes[i].closed) {
-            fake_stop(&fakes[i]);
-        }
-    }
-    return 0;
-}
-
-static void rule(int node, const char *ask, const char *answer, size_t times)
-{
-    fake_rule(&fakes[node], ask, answer, FAKE_GO_ON, times);
-}
-
-static void forget(void)
-{
-    for (int i = 0; i < NODES; i++) {
-        fake_forget(&fakes[i]);
-    }
-}
-
-static int test_claim(void)
-{
-    struct rt_store_op op = join_op(RT_STORE_TEST, key_of("t", "box"), 1, 2, "hosta");
-
-    return submit(agent, &op);
-}
-
-static size_t claims(int node)
-{
-    return fake_asked(&fakes[node], "FCALL claim");
-}
 
 static void test_each_to_its_node(void **state)
 {
     struct rt_store_op get = {.kind = RT_STORE_GET, .key = key_of("t", "box")};
 
     (void)state;
-    rule(B, "FCALL claim", RIGHT, 0);
-    assert_int_equal(test_claim(), 0);
+    nodes_rule(B, "FCALL claim", RIGHT, 0);
+    assert_int_equal(nodes_claim(), 0);
     assert_int_equal(agent->reply.outcome.life, 7);
     assert_int_equal(submit(agent, &get), 0);
-    assert_int_equal(claims(A) + claims(C), 0);
-    assert_int_equal(claims(B), 1);
+    assert_int_equal(nodes_claims(A) + nodes_claims(C), 0);
+    assert_int_equal(nodes_claims(B), 1);
     assert_int_equal(fake_asked(&fakes[B], "HGETALL rt:{t/box}:r"), 1);
     assert_true(fake_asked(&fakes[A], "FCALL beat") > 0);
     assert_int_equal(fake_asked(&fakes[B], "FCALL beat") + fake_asked(&fakes[C], "FCALL beat"), 0);
@@ -153,15 +35,15 @@ static void test_each_to_its_node(void **state)
 static void test_functions(void **state)
 {
     (void)state;
-    rule(B, "FCALL claim", RIGHT, 0);
-    rule(B, "FCALL claim", "-ERR Function not found\r\n", 1);
-    forget();
-    assert_int_equal(test_claim(), 0);
+    nodes_rule(B, "FCALL claim", RIGHT, 0);
+    nodes_rule(B, "FCALL claim", "-ERR Function not found\r\n", 1);
+    nodes_forget();
+    assert_int_equal(nodes_claim(), 0);
     assert_int_equal(fake_asked(&fakes[B], "FUNCTION LOAD"), 1);
     assert_int_equal(fake_asked(&fakes[A], "FUNCTION LOAD"), 0);
-    assert_int_equal(claims(B), 2);
-    rule(B, "FCALL claim", "-ERR Function not found\r\n", 2);
-    assert_int_equal(test_claim(), RT_EUNAVAIL);
+    assert_int_equal(nodes_claims(B), 2);
+    nodes_rule(B, "FCALL claim", "-ERR Function not found\r\n", 2);
+    assert_int_equal(nodes_claim(), RT_EUNAVAIL);
     assert_int_equal(fake_asked(&fakes[B], "FUNCTION LOAD"), 2);
 }
 
@@ -171,14 +53,14 @@ static void test_moved(void **state)
                   fake_asked(&fakes[C], "CLUSTER SLOTS");
 
     (void)state;
-    rule(B, "FCALL claim", moved[A], 0);
-    rule(A, "FCALL claim", RIGHT, 0);
-    say_map(A, 0);
-    assert_int_equal(test_claim(), 0);
-    assert_int_equal(claims(B), 1);
-    assert_int_equal(claims(A), 1);
-    assert_int_equal(test_claim(), 0);
-    assert_int_equal(claims(B), 1); /* it is in the map */
+    nodes_rule(B, "FCALL claim", moved[A], 0);
+    nodes_rule(A, "FCALL claim", RIGHT, 0);
+    nodes_say_map(A, 0);
+    assert_int_equal(nodes_claim(), 0);
+    assert_int_equal(nodes_claims(B), 1);
+    assert_int_equal(nodes_claims(A), 1);
+    assert_int_equal(nodes_claim(), 0);
+    assert_int_equal(nodes_claims(B), 1); /* it is in the map */
     run_for((uint64_t)2 * RT_SLOT_ASK_MS);
     assert_true(fake_asked(&fakes[A], "CLUSTER SLOTS") + fake_asked(&fakes[B], "CLUSTER SLOTS") +
                     fake_asked(&fakes[C], "CLUSTER SLOTS") >
@@ -190,14 +72,14 @@ static void test_moved(void **state)
 static void test_moved_to_a_new_one(void **state)
 {
     (void)state;
-    rule(B, "FCALL claim", moved[C], 0);
-    rule(C, "FCALL claim", RIGHT, 0);
-    say_map(C, 0);
-    assert_int_equal(test_claim(), RT_EUNAVAIL);
-    assert_true(run_until(are_known, agent, HANG_MS));
-    assert_int_equal(test_claim(), 0);
-    assert_int_equal(claims(B), 1);
-    assert_int_equal(claims(C), 1);
+    nodes_rule(B, "FCALL claim", moved[C], 0);
+    nodes_rule(C, "FCALL claim", RIGHT, 0);
+    nodes_say_map(C, 0);
+    assert_int_equal(nodes_claim(), RT_EUNAVAIL);
+    assert_true(run_until(nodes_are_known, agent, HANG_MS));
+    assert_int_equal(nodes_claim(), 0);
+    assert_int_equal(nodes_claims(B), 1);
+    assert_int_equal(nodes_claims(C), 1);
 }
 
 static void test_ask(void **state)
@@ -205,13 +87,13 @@ static void test_ask(void **state)
     const char *asking, *claim;
 
     (void)state;
-    rule(A, "ASKING", "+OK\r\n", 0);
-    rule(A, "FCALL claim", RIGHT, 0);
-    rule(B, "FCALL claim", asks[A], 0);
+    nodes_rule(A, "ASKING", "+OK\r\n", 0);
+    nodes_rule(A, "FCALL claim", RIGHT, 0);
+    nodes_rule(B, "FCALL claim", asks[A], 0);
     for (size_t i = 1; i <= 2; i++) {
-        assert_int_equal(test_claim(), 0);
-        assert_int_equal(claims(B), i); /* the map stays */
-        assert_int_equal(claims(A), i);
+        assert_int_equal(nodes_claim(), 0);
+        assert_int_equal(nodes_claims(B), i); /* the map stays */
+        assert_int_equal(nodes_claims(A), i);
         assert_int_equal(fake_asked(&fakes[A], "ASKING"), i);
     }
     asking = strstr(fakes[A].asked, "ASKING\n");
@@ -223,29 +105,29 @@ static void test_ask(void **state)
 static void test_not_now(void **state)
 {
     (void)state;
-    rule(B, "FCALL claim", "-TRYAGAIN Multiple keys request during rehashing of slot\r\n", 1);
-    assert_int_equal(test_claim(), RT_EUNAVAIL);
+    nodes_rule(B, "FCALL claim", "-TRYAGAIN Multiple keys request during rehashing of slot\r\n", 1);
+    assert_int_equal(nodes_claim(), RT_EUNAVAIL);
     assert_int_equal(agent->n_errors_logged, 0);
-    forget();
-    rule(B, "FCALL claim", "-CLUSTERDOWN The cluster is down\r\n", 1);
-    assert_int_equal(test_claim(), RT_EUNAVAIL);
+    nodes_forget();
+    nodes_rule(B, "FCALL claim", "-CLUSTERDOWN The cluster is down\r\n", 1);
+    assert_int_equal(nodes_claim(), RT_EUNAVAIL);
     assert_true(logged(agent, "its cluster is down"));
     run_for((uint64_t)2 * RT_SLOT_ASK_MS);
     assert_true(fake_asked(&fakes[A], "CLUSTER SLOTS") + fake_asked(&fakes[B], "CLUSTER SLOTS") +
                     fake_asked(&fakes[C], "CLUSTER SLOTS") >
                 0);
-    rule(B, "FCALL claim", RIGHT, 0);
-    assert_int_equal(test_claim(), 0);
+    nodes_rule(B, "FCALL claim", RIGHT, 0);
+    assert_int_equal(nodes_claim(), 0);
 }
 
 /* Two nodes that each name the other are no road. */
 static void test_round(void **state)
 {
     (void)state;
-    rule(B, "FCALL claim", moved[A], 0);
-    rule(A, "FCALL claim", moved[B], 0);
-    assert_int_equal(test_claim(), RT_EUNAVAIL);
-    assert_int_equal(claims(A) + claims(B), RT_SLOT_HOPS_MAX + 1);
+    nodes_rule(B, "FCALL claim", moved[A], 0);
+    nodes_rule(A, "FCALL claim", moved[B], 0);
+    assert_int_equal(nodes_claim(), RT_EUNAVAIL);
+    assert_int_equal(nodes_claims(A) + nodes_claims(B), RT_SLOT_HOPS_MAX + 1);
     assert_true(logged(agent, "name each other"));
 }
 
@@ -257,11 +139,11 @@ static void test_senseless(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-        rule(B, "FCALL claim", wrong[i], 1);
-        assert_int_equal(test_claim(), RT_EUNAVAIL);
+        nodes_rule(B, "FCALL claim", wrong[i], 1);
+        assert_int_equal(nodes_claim(), RT_EUNAVAIL);
     }
-    rule(B, "FCALL claim", RIGHT, 0);
-    assert_int_equal(test_claim(), 0);
+    nodes_rule(B, "FCALL claim", RIGHT, 0);
+    assert_int_equal(nodes_claim(), 0);
 }
 
 static bool has_no_node(struct agent *a)
@@ -275,17 +157,17 @@ static void test_hole(void **state)
     struct rt_store_op other = {.kind = RT_STORE_GET, .key = key_of("t", "other")};
 
     (void)state;
-    say_map(-1, 0);
-    rule(B, "FCALL claim", "-CLUSTERDOWN Hash slot not served\r\n", 1);
-    assert_int_equal(test_claim(), RT_EUNAVAIL);
+    nodes_say_map(-1, 0);
+    nodes_rule(B, "FCALL claim", "-CLUSTERDOWN Hash slot not served\r\n", 1);
+    assert_int_equal(nodes_claim(), RT_EUNAVAIL);
     assert_true(run_until(has_no_node, agent, HANG_MS));
-    assert_int_equal(test_claim(), RT_EUNAVAIL);
+    assert_int_equal(nodes_claim(), RT_EUNAVAIL);
     assert_int_equal(submit(agent, &other), 0);
     assert_true(is_up(agent));
-    say_map(B, 0);
-    assert_true(run_until(are_known, agent, HANG_MS));
-    rule(B, "FCALL claim", RIGHT, 0);
-    assert_int_equal(test_claim(), 0);
+    nodes_say_map(B, 0);
+    assert_true(run_until(nodes_are_known, agent, HANG_MS));
+    nodes_rule(B, "FCALL claim", RIGHT, 0);
+    assert_int_equal(nodes_claim(), 0);
 }
 
 static bool is_fresh(struct agent *a)
@@ -305,16 +187,16 @@ static void test_failed_over(void **state)
     agent->n_news = 0;
     fake_stop(&fakes[B]);
     run_for(100);
-    assert_int_equal(test_claim(), RT_EUNAVAIL);
+    assert_int_equal(nodes_claim(), RT_EUNAVAIL);
     assert_true(is_up(agent)); /* for what the others have */
-    rule(C, "FCALL claim", RIGHT, 0);
-    fake_rule(&fakes[C], "INFO", "$47\r\nrun_id:1123456789abcdef0123456789abcdef01234567\r\n", FAKE_GO_ON, 0);
-    say_map(C, 0);
-    assert_true(run_until(are_known, agent, HANG_MS));
+    nodes_rule(C, "FCALL claim", RIGHT, 0);
+    nodes_say_info(C, "$47\r\nrun_id:1123456789abcdef0123456789abcdef01234567\r\n");
+    nodes_say_map(C, 0);
+    assert_true(run_until(nodes_are_known, agent, HANG_MS));
     assert_true(run_until(is_fresh, agent, HANG_MS));
     assert_false(agent->store.whole);
     assert_false(rt_store_cluster_settled(&agent->store));
-    assert_int_equal(test_claim(), 0);
+    assert_int_equal(nodes_claim(), 0);
     assert_true(logged(agent, "no answer from a part of the store"));
     assert_true(logged(agent, "a part of the store is new or rolled back"));
 }
@@ -325,7 +207,7 @@ static void test_given_away(void **state)
     (void)state;
     agent->n_news = 0;
     fake_stop(&fakes[B]);
-    say_map(A, 0);
+    nodes_say_map(A, 0);
     assert_true(run_until(is_fresh, agent, HANG_MS));
     assert_false(rt_store_cluster_settled(&agent->store));
 }
@@ -344,13 +226,13 @@ static void test_registry_moves(void **state)
     size_t n;
 
     (void)state;
-    forget();
+    nodes_forget();
     n = (size_t)snprintf(map_text, sizeof(map_text), "*3\r\n");
-    n += add_range(map_text + n, sizeof(map_text) - n, 0, registry - 1, fakes[A].port, 0);
-    n += add_range(map_text + n, sizeof(map_text) - n, registry, registry, fakes[B].port, 0);
-    add_range(map_text + n, sizeof(map_text) - n, registry + 1, RT_SLOTS - 1, fakes[A].port, 0);
+    n += nodes_range(map_text + n, sizeof(map_text) - n, 0, registry - 1, fakes[A].port, 0);
+    n += nodes_range(map_text + n, sizeof(map_text) - n, registry, registry, fakes[B].port, 0);
+    nodes_range(map_text + n, sizeof(map_text) - n, registry + 1, RT_SLOTS - 1, fakes[A].port, 0);
     snprintf(text, sizeof(text), "-MOVED %u 127.0.0.1:%u\r\n", registry, fakes[B].port);
-    rule(A, "FCALL beat", text, 0);
+    nodes_rule(A, "FCALL beat", text, 0);
     assert_true(run_until(is_at_b, agent, HANG_MS));
     assert_true(fake_asked(&fakes[B], "FCALL beat") > 0);
 }
@@ -373,20 +255,20 @@ static bool has_replica(struct agent *a)
 static void test_ends(void **state)
 {
     (void)state;
-    rule(B, "FCALL end", "*4\r\n:0\r\n:7\r\n:1\r\n$5\r\nhosta\r\n", 0);
+    nodes_rule(B, "FCALL end", "*4\r\n:0\r\n:7\r\n:1\r\n$5\r\nhosta\r\n", 0);
     assert_int_equal(store_end(), 0);
     assert_int_equal(agent->reply.how, RT_END_STORED); /* on the one disk that there is */
     assert_false(agent->reply.unsure);
-    say_map(B, 1);
-    rule(B, "HGETALL", "-CLUSTERDOWN\r\n", 1); /* a reason to ask for the map */
+    nodes_say_map(B, 1);
+    nodes_rule(B, "HGETALL", "-CLUSTERDOWN\r\n", 1); /* a reason to ask for the map */
     (void)!submit(agent, &(struct rt_store_op){.kind = RT_STORE_GET, .key = key_of("t", "box")});
     assert_true(run_until(has_replica, agent, HANG_MS));
     assert_int_equal(store_end(), 0);
     assert_int_equal(agent->reply.how, RT_END_STORED);
     assert_true(agent->reply.unsure); /* the replica is not connected */
-    rule(B, "ROLE", "*3\r\n$6\r\nmaster\r\n:9\r\n*1\r\n*3\r\n$1\r\na\r\n$1\r\n1\r\n$1\r\n9\r\n", 0);
-    rule(B, "WAIT", ":1\r\n", 0);
-    forget();
+    nodes_rule(B, "ROLE", "*3\r\n$6\r\nmaster\r\n:9\r\n*1\r\n*3\r\n$1\r\na\r\n$1\r\n1\r\n$1\r\n9\r\n", 0);
+    nodes_rule(B, "WAIT", ":1\r\n", 0);
+    nodes_forget();
     assert_int_equal(store_end(), 0);
     assert_int_equal(agent->reply.how, RT_END_REPLICATED);
     assert_int_equal(fake_asked(&fakes[B], "WAIT"), 1);
@@ -398,12 +280,12 @@ static void test_ends(void **state)
 static void test_end_that_moves(void **state)
 {
     (void)state;
-    say_map(A, 0);
-    rule(B, "FCALL end", moved[A], 0);
-    rule(A, "FCALL end", "*4\r\n:0\r\n:7\r\n:1\r\n$5\r\nhosta\r\n", 0);
-    rule(A, "ROLE", "*3\r\n$6\r\nmaster\r\n:9\r\n*1\r\n*3\r\n$1\r\na\r\n$1\r\n1\r\n$1\r\n9\r\n", 0);
-    rule(A, "WAIT", ":1\r\n", 0);
-    forget();
+    nodes_say_map(A, 0);
+    nodes_rule(B, "FCALL end", moved[A], 0);
+    nodes_rule(A, "FCALL end", "*4\r\n:0\r\n:7\r\n:1\r\n$5\r\nhosta\r\n", 0);
+    nodes_rule(A, "ROLE", "*3\r\n$6\r\nmaster\r\n:9\r\n*1\r\n*3\r\n$1\r\na\r\n$1\r\n1\r\n$1\r\n9\r\n", 0);
+    nodes_rule(A, "WAIT", ":1\r\n", 0);
+    nodes_forget();
     assert_int_equal(store_end(), 0);
     assert_int_equal(agent->reply.how, RT_END_REPLICATED);
     assert_int_equal(fake_asked(&fakes[A], "WAIT"), 1);
@@ -419,9 +301,9 @@ static void test_find_in_order(void **state)
     (void)state;
     /* "hosta" is listed first; `t/box`, whose record B has, is in its set. */
     snprintf(set_of_b, sizeof(set_of_b), "*2\r\n$5\r\nt/box\r\n$6\r\nt/zoom\r\n");
-    rule(A, "ZRANGEBYLEX", set_of_b, 0);
-    rule(A, "HGETALL", "*4\r\n$2\r\nst\r\n$1\r\n2\r\n$3\r\nset\r\n$5\r\nhosta\r\n", 0);
-    rule(B, "HGETALL", "*4\r\n$2\r\nst\r\n$1\r\n2\r\n$3\r\nset\r\n$5\r\nhosta\r\n", 0);
+    nodes_rule(A, "ZRANGEBYLEX", set_of_b, 0);
+    nodes_rule(A, "HGETALL", "*4\r\n$2\r\nst\r\n$1\r\n2\r\n$3\r\nset\r\n$5\r\nhosta\r\n", 0);
+    nodes_rule(B, "HGETALL", "*4\r\n$2\r\nst\r\n$1\r\n2\r\n$3\r\nset\r\n$5\r\nhosta\r\n", 0);
     assert_int_equal(submit(agent, &op), 0);
     assert_int_equal(agent->reply.n_records, 2);
     assert_string_equal(agent->records[0].key.cid, "box");
@@ -438,20 +320,20 @@ static void test_garbage(void **state)
     (void)state;
     for (int i = 0; i < NODES; i++) {
         for (size_t j = 0; j < sizeof(wrong) / sizeof(wrong[0]); j++) {
-            rule(i, "CLUSTER SLOTS", wrong[j], 1);
+            nodes_rule(i, "CLUSTER SLOTS", wrong[j], 1);
         }
     }
     snprintf(endpoint, sizeof(endpoint), "redis-cluster://127.0.0.1:%u", fakes[C].port);
     agent_config(&config, endpoint, "hosta");
     agent = agent_new(&config);
-    assert_true(run_until(are_known, agent, HANG_MS));
+    assert_true(run_until(nodes_are_known, agent, HANG_MS));
     assert_true(logged(agent, "no store: "));
     assert_true(logged(agent, "CLUSTER SLOTS"));
 }
 
 int main(void)
 {
-#define WITH_AGENT(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define WITH_AGENT(test) cmocka_unit_test_setup_teardown(test, nodes_setup, nodes_teardown)
     const struct CMUnitTest tests[] = {
         WITH_AGENT(test_each_to_its_node),
         WITH_AGENT(test_functions),
@@ -468,7 +350,7 @@ int main(void)
         WITH_AGENT(test_ends),
         WITH_AGENT(test_end_that_moves),
         WITH_AGENT(test_find_in_order),
-        cmocka_unit_test_setup_teardown(test_garbage, setup_servers, teardown),
+        cmocka_unit_test_setup_teardown(test_garbage, nodes_setup_servers, nodes_teardown),
     };
 
     return cmocka_run_group_tests(tests, fake_group_setup, fake_group_teardown);

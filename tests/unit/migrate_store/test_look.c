@@ -136,7 +136,7 @@ static void test_asked(void **state)
     start();
     fake_forget(&fake);
     look();
-    assert_int_equal(fake_asked(&fake, "ACL DRYRUN default "), rt_rights() + 1);
+    assert_int_equal(fake_asked(&fake, "ACL DRYRUN default "), rt_rights(false) + 1);
     assert_int_equal(fake_asked(&fake, "ACL DRYRUN default client setname x"), 1);
     assert_int_equal(found(RT_CHECK_RIGHTS)->state, RT_CHECK_OK);
     assert_string_equal(found(RT_CHECK_VERSION)->value, "7.2.4");
@@ -165,7 +165,7 @@ static void test_rights(void **state)
     fake_forget(&fake);
     look();
     assert_int_equal(fake_asked(&fake, "\nCONFIG GET"), 0);
-    assert_int_equal(fake_asked(&fake, "ACL DRYRUN default "), rt_rights() + 1);
+    assert_int_equal(fake_asked(&fake, "ACL DRYRUN default "), rt_rights(false) + 1);
     /* One that may not try: what it was denied otherwise tells. */
     fake_rule(&fake, "ACL DRYRUN", "-NOPERM no\r\n", FAKE_GO_ON, 0);
     look();
