@@ -43,8 +43,19 @@ int rt_calls_push(struct rt_redis_calls *calls, uint64_t now, uint64_t limit_ms,
     }
     calls->last = call;
     calls->waiting = calls->waiting == NULL ? call : calls->waiting;
+    calls->unsent = calls->unsent == NULL ? call : calls->unsent;
     calls->n++;
     return 0;
+}
+
+void rt_calls_sent(struct rt_redis_calls *calls, uint64_t now, uint64_t limit_ms)
+{
+    if (calls->unsent != NULL && calls->unsent == calls->first) {
+        calls->heard_ms = now;
+    }
+    for (; calls->unsent != NULL; calls->unsent = calls->unsent->next) {
+        calls->unsent->limit_ms = limit_ms;
+    }
 }
 
 uint64_t rt_calls_due(const struct rt_redis_calls *calls)
@@ -69,6 +80,9 @@ void rt_calls_answer(struct rt_redis_calls *calls, const redisReply *reply)
     calls->first = call->next;
     if (calls->waiting == call) {
         calls->waiting = call->next;
+    }
+    if (calls->unsent == call) {
+        calls->unsent = call->next;
     }
     calls->n--;
     tell(call, 0, reply);

@@ -35,6 +35,7 @@ struct rt_redis_call;
 struct rt_redis_calls { /* zeroed: none */
     struct rt_redis_call *first, *last;
     struct rt_redis_call *waiting; /* the first not timed out */
+    struct rt_redis_call *unsent;  /* the first that rt_calls_sent() has not seen */
     size_t n;
     uint64_t heard_ms; /* time of the last answer, or of the first call after none was under way */
 };
@@ -42,6 +43,8 @@ struct rt_redis_calls { /* zeroed: none */
 /* Returns 0, RT_ELIMIT or RT_ENOMEM. Times out at limit_ms, which must not fall from call to call. cb may be NULL. */
 RT_MUST_CHECK int rt_calls_push(struct rt_redis_calls *calls, uint64_t now, uint64_t limit_ms, rt_redis_cb cb,
                                 void *ctx);
+/* Those that were pushed are under way from now on. A loop may have been held up since: their time begins here. */
+void rt_calls_sent(struct rt_redis_calls *calls, uint64_t now, uint64_t limit_ms);
 /* When something is due: the end of a call, or of patience; RT_NEVER without calls. */
 uint64_t rt_calls_due(const struct rt_redis_calls *calls);
 bool rt_calls_silent(const struct rt_redis_calls *calls, uint64_t now);

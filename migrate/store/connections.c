@@ -28,6 +28,9 @@ static void tell_out(struct rt_store *store, const char *why)
     uint64_t now = uv_now(store->loop);
 
     if (store->log_down && now < store->log_down_at) {
+        if (store->look.found.checks[RT_CHECK_SERVER].state != RT_CHECK_WEAK) {
+            rt_store_look_out(store, why); /* a look has found it well since this was logged */
+        }
         return;
     }
     rt_store_log(store, RT_LOG_WARN, "%s store: %s", store->log_down ? "still no" : "no", why);

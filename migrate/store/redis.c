@@ -30,6 +30,7 @@ static void arm(struct rt_redis *redis)
     uint64_t now = uv_now(redis->loop);
     uint64_t due = redis->state == RT_REDIS_READY ? rt_calls_due(&redis->calls) : redis->limit_ms;
 
+    redis->looked = false;
     if (due == RT_NEVER) {
         uv_timer_stop(&redis->timer);
     } else {
@@ -425,6 +426,7 @@ static void flush_cb(uv_idle_t *idle)
             explicit_bzero(redis->out, redis->out_size);
         }
         redis->out_size = 0;
+        rt_calls_sent(&redis->calls, uv_now(redis->loop), uv_now(redis->loop) + redis->config.call_timeout_ms);
     }
 }
 

@@ -212,6 +212,35 @@ static void test_when(void **state)
     assert_int_equal(found(RT_CHECK_SERVER)->state, RT_CHECK_OK);
 }
 
+static bool is_weak(struct agent *a)
+{
+    return a->store.look.found.checks[RT_CHECK_SERVER].state == RT_CHECK_WEAK;
+}
+
+static bool is_well(struct agent *a)
+{
+    rt_store_look_beat(&a->store);
+    return !is_weak(a);
+}
+
+/* It is out, is found again, but takes no heartbeat, and is lost again: that is told, though it is too soon to log it.
+ */
+static void test_out_again(void **state)
+{
+    (void)state;
+    start();
+    fake_rule(&fake, "FCALL beat", "-ERR not now\r\n", FAKE_GO_ON, 0);
+    fake_cut(&fake);
+    assert_true(run_until(is_weak, agent, HANG_MS));
+    assert_true(run_until(is_well, agent, HANG_MS));
+    agent->store.log_down_at = UINT64_MAX;
+    fake_rule(&fake, "ROLE", "", FAKE_CLOSE, 0);
+    fake_cut(&fake);
+    assert_true(run_until(is_weak, agent, HANG_MS));
+    assert_false(logged(agent, "still no store"));
+    fake_no_rules(&fake);
+}
+
 static bool says_again(struct agent *a)
 {
     return logged(a, "still no store");
@@ -257,7 +286,8 @@ static void test_out(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_FAKE(test_once), WITH_FAKE(test_asked), WITH_FAKE(test_rights), WITH_FAKE(test_when), WITH_FAKE(test_out),
+        WITH_FAKE(test_once), WITH_FAKE(test_asked), WITH_FAKE(test_rights),
+        WITH_FAKE(test_when), WITH_FAKE(test_out),   WITH_FAKE(test_out_again),
     };
 
     return cmocka_run_group_tests(tests, fake_group_setup, fake_group_teardown);

@@ -61,13 +61,39 @@ static void test_held_up(void **state)
     (void)state;
     connection_start_one();
     connection_until(&connection.n_ready, 1);
-    fake_forget(&connection_fake);
-    assert_int_equal(connection_call("PING", 1), 0);
-    while (fake_asked(&connection_fake, "PING") == 0) {
-        (void)uv_run(&loop, UV_RUN_NOWAIT);
+    for (size_t i = 0; i < 2; i++) { /* each time */
+        fake_forget(&connection_fake);
+        assert_int_equal(connection_call("PING", i + 1), 0);
+        while (fake_asked(&connection_fake, "PING") == 0) {
+            (void)uv_run(&loop, UV_RUN_NOWAIT);
+        }
+        assert_int_equal(connection.n_answers, i);
+        uv_sleep(2 * (unsigned)connection.redis.config.call_timeout_ms);
+        connection_until(&connection.n_answers, i + 1);
+        assert_int_equal(connection.answers[i].error, 0);
     }
-    assert_int_equal(connection.n_answers, 0);
-    uv_sleep(2 * (unsigned)connection.redis.config.call_timeout_ms);
+    connection_stop();
+}
+
+/* The loop is held up before a call leaves it: its time, and the server's, begins when it does. */
+static void test_held_up_before(void **state)
+{
+    struct rt_store_endpoint endpoint = connection_endpoint(connection_fake.endpoint);
+    struct rt_redis_config config = connection_config(&endpoint, 1);
+
+    (void)state;
+    config.call_timeout_ms = RT_REDIS_SILENCE_MS;
+    fake_rule(&connection_fake, "SLOW", "", FAKE_GO_ON, 1);
+    connection_start(&config);
+    connection_until(&connection.n_ready, 1);
+    assert_int_equal(connection_call("SLOW", 1), 0);
+    uv_sleep(RT_REDIS_SILENCE_MS + 200);
+    for (int i = 0; i < 10; i++) {
+        (void)uv_run(&loop, UV_RUN_NOWAIT);
+        uv_sleep(2);
+    }
+    assert_int_equal(connection.n_answers + connection.n_down, 0);
+    fake_say(&connection_fake, "+late\r\n");
     connection_until(&connection.n_answers, 1);
     assert_int_equal(connection.answers[0].error, 0);
     connection_stop();
@@ -339,6 +365,7 @@ int main(void)
         WITH_FAKE(test_endpoints_in_turn),
         WITH_FAKE(test_answers_in_order),
         WITH_FAKE(test_held_up),
+        WITH_FAKE(test_held_up_before),
         WITH_FAKE(test_call_times_out),
         WITH_FAKE(test_silence_is_loss),
         WITH_FAKE(test_lost_in_the_middle),
