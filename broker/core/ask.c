@@ -35,6 +35,10 @@ void rt_ag_ask_free(struct rt_agent *agent, struct ag_ask *ask)
     if (ask->listed) {
         ag_account_list(ask->link->client->account, -1);
     }
+    if (ask->waits) {
+        ag_account_waiting(ask->link->client->account, -1, 0);
+        agent->stats.held--;
+    }
     ask->link->client->n_asks--;
     ask->link->client->replies -= ask->room;
     if (!rt_list_empty(&ask->link->client->requests)) {
@@ -142,10 +146,29 @@ int rt_ag_key(const struct ag_link *link, struct rt_slice name, struct rt_key *k
     return 0;
 }
 
+/* A search of the store counts for its tenant from its first page to its answer. False: the tenant has half of them
+ * already, and the ask is over. */
+static bool count_find(struct rt_agent *agent, struct ag_ask *ask)
+{
+    struct ag_account *account = ask->link->client->account;
+    struct ag_over over;
+
+    if (!ask->listed && !rt_ag_share_room(agent, account->tenant, ask->link->id, AG_SHARE_LISTS, 1, &over)) {
+        rt_ag_ask_finish(agent, ask, RT_CLASS_LIMIT, over.text);
+        return false;
+    }
+    ag_account_list(account, !ask->listed);
+    ask->listed = true;
+    return true;
+}
+
 void rt_ag_ask_store(struct rt_agent *agent, struct ag_ask *ask, struct rt_store_op *op)
 {
     struct ag_op about = {.to = AG_FOR_ASK, .link = ask->link->id, .ask = ask};
 
+    if (op->kind == RT_STORE_FIND && !count_find(agent, ask)) {
+        return;
+    }
     ask->op = rt_ag_store(agent, op, &about);
     if (ask->op == 0) {
         ag_fact(agent, &ask->fact, 0);

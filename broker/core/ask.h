@@ -51,7 +51,8 @@ struct ag_ask { /* a REQUEST without its answer */
     bool prefix, parked, expired;
     bool counts;  /* create: as one session of its link's tenant, until it is answered */
     bool awaited; /* show: the take of what is served here has been waited for */
-    bool listed;  /* list: as one of its tenant's, until it is answered */
+    bool listed;  /* list, show: as one of its tenant's searches, from its first FIND on */
+    bool waits;   /* show: as one of its tenant's that wait, from the first time on */
     bool local;   /* list: of what this agent can tell without the store */
     struct rt_key key;
     char host[RT_HOST_MAX + 1];
@@ -78,7 +79,8 @@ void rt_ag_request_refuse(struct rt_agent *agent, struct ag_link *link, uint64_t
 void rt_ag_ask_free(struct rt_agent *agent, struct ag_ask *ask);
 /* Who has asked, for the log. */
 void rt_ag_by_whom(const struct ag_ask *ask, char reason[RT_TEXT_MAX]);
-/* Starts the ask's next store operation; when there is none, that is a fact. */
+/* Starts the ask's next store operation; when there is none, that is a fact. A FIND of a tenant that has too many ends
+ * the ask. */
 void rt_ag_ask_store(struct rt_agent *agent, struct ag_ask *ask, struct rt_store_op *op);
 void rt_ag_ask_send(struct rt_agent *agent, struct ag_link *link, uint64_t request, const struct rt_reply_msg *reply);
 /* The ask is over, with an error. */

@@ -14,7 +14,7 @@
  *     sessions    served here; and made here, while nobody has started them (made.c)
  *     clients     connections that were let in
  *     channels    of all its connections: attachments, attaches that wait, refusals that were not read
- *     waiting     attaches among them that wait for their container
+ *     waiting     attaches among them that wait for their container, and `show`s that do
  *     bytes       of those attaches; and queued to connections that are congested
  *     requests    in a second
  *
@@ -44,7 +44,7 @@ static const struct {
     [RT_LIMIT_TENANT_SESSIONS] = {"limits.tenant_sessions", "sessions"},
     [RT_LIMIT_TENANT_CLIENTS] = {"limits.tenant_clients", "connections"},
     [RT_LIMIT_TENANT_CHANNELS] = {"limits.tenant_channels", "attachments"},
-    [RT_LIMIT_TENANT_WAITING] = {"limits.tenant_waiting", "attachments that wait for their container"},
+    [RT_LIMIT_TENANT_WAITING] = {"limits.tenant_waiting", "attachments and requests that wait for their container"},
     [RT_LIMIT_TENANT_BYTES] = {"limits.tenant_bytes", "bytes that wait"},
     [RT_LIMIT_TENANT_REQUESTS] = {"limits.tenant_requests", "requests in a second"},
     [RT_LIMIT_CLIENT_CHANNELS] = {"limits.client_channels", "attachments"},
@@ -57,7 +57,7 @@ static const struct {
 } shares[AG_SHARES] = {
     [AG_SHARE_HELD] = {"shared.waiting_bytes", "bytes of attachments that wait for their container",
                        RT_AGENT_HELD_BYTES_MAX},
-    [AG_SHARE_LISTS] = {"shared.lists", "lists under way", RT_AGENT_LISTS_MAX},
+    [AG_SHARE_LISTS] = {"shared.lists", "lists and searches under way", RT_AGENT_LISTS_MAX},
     [AG_SHARE_ENDS] = {"shared.ends", "ends of containers under way", RT_ENDS_MAX},
 };
 

@@ -20,7 +20,7 @@
 /* Places that all tenants share, of which none may have more than half. */
 enum ag_share {
     AG_SHARE_HELD,  /* bytes of attaches that wait */
-    AG_SHARE_LISTS, /* that are asked of the store */
+    AG_SHARE_LISTS, /* and searches for one, that are asked of the store */
     AG_SHARE_ENDS,  /* that are told, stored and kept */
     AG_SHARES
 };

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Copyright The retether authors */
 #include "broker/core/ask.h"
-#include "broker/core/limits.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
 #include "broker/core/owner.h"
@@ -76,15 +75,6 @@ static bool read_place(struct rt_slice text, const struct rt_key *key, struct rt
 
 bool rt_ag_ask_list_begin(struct rt_agent *agent, struct ag_ask *ask, const struct rt_request_msg *msg)
 {
-    struct ag_over over;
-
-    if (!ask->local &&
-        !rt_ag_share_room(agent, ask->link->client->account->tenant, ask->link->id, AG_SHARE_LISTS, 1, &over)) {
-        rt_ag_ask_finish(agent, ask, RT_CLASS_LIMIT, over.text);
-        return false;
-    }
-    ask->listed = !ask->local;
-    ag_account_list(ask->link->client->account, ask->listed);
     ask->list = calloc(1, sizeof(*ask->list));
     if (ask->list == NULL) {
         rt_ag_ask_fail(agent, ask, RT_ENOMEM);

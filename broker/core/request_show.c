@@ -2,6 +2,7 @@
  * Copyright The retether authors */
 #include "broker/core/ask.h"
 #include "broker/core/end.h"
+#include "broker/core/limits.h"
 #include "broker/core/link.h"
 #include "broker/core/machine.h"
 #include "broker/core/owner.h"
@@ -50,6 +51,29 @@ static void await(struct rt_agent *agent, struct ag_ask *ask, struct ag_session 
     rt_ag_session_fact(agent, session, AG_SESSION_CHANGED);
 }
 
+/* It counts as an attach that waits does. False: there are too many, and the ask is over. */
+static bool count_waiting(struct rt_agent *agent, struct ag_ask *ask)
+{
+    struct ag_account *account = ask->link->client->account;
+    struct ag_over over;
+
+    if (ask->waits) {
+        return true;
+    }
+    if (!rt_ag_tenant_room(agent, account, RT_LIMIT_TENANT_WAITING, 1, &over)) {
+        rt_ag_ask_finish(agent, ask, RT_CLASS_LIMIT, over.text);
+        return false;
+    }
+    if (agent->stats.held >= RT_AGENT_HELD_MAX) {
+        rt_ag_ask_finish(agent, ask, RT_CLASS_RETRY_LATER, "this agent holds too many requests");
+        return false;
+    }
+    ask->waits = true;
+    ag_account_waiting(account, 1, 0);
+    agent->stats.held++;
+    return true;
+}
+
 /* Waits until somebody serves the session, or the time is over. False when it need not or cannot. */
 static bool wait_for_guest(struct rt_agent *agent, struct ag_ask *ask, const struct rt_store_record *record)
 {
@@ -59,6 +83,9 @@ static bool wait_for_guest(struct rt_agent *agent, struct ag_ask *ask, const str
         rt_ag_kept_beyond(agent, &ask->key, record == NULL ? NULL : &record->rule) != NULL ||
         (record != NULL && (record->rule.state == RT_SESSION_RUNNING || record->rule.state == RT_SESSION_ENDED))) {
         return false;
+    }
+    if (!count_waiting(agent, ask)) {
+        return true;
     }
     session = rt_ag_session_await(agent, &ask->key);
     if (session != NULL) {

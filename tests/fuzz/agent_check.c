@@ -31,7 +31,7 @@ static size_t length(const struct rt_list *list)
 }
 
 struct counted {
-    uint64_t links, guests, handshakes, chans[2], held, held_bytes, ends, asked, revoking, served, provisional;
+    uint64_t links, guests, handshakes, chans[2], held, waits, held_bytes, ends, asked, revoking, served, provisional;
     uint64_t has[AG_TENANT_LIMITS]; /* of all tenants */
 };
 
@@ -51,6 +51,7 @@ static void check_account(const struct ag_link *link, struct counted *n)
     FUZZ_CHECK(account->jammed == 0 || link->congested);
     for (const struct rt_list *node = client->asks.next; node != &client->asks; node = node->next) {
         n->has[RT_LIMIT_TENANT_SESSIONS] += RT_LIST_OF(node, struct ag_ask, in_link)->counts;
+        n->has[RT_LIMIT_TENANT_WAITING] += RT_LIST_OF(node, struct ag_ask, in_link)->waits;
     }
 }
 
@@ -81,6 +82,7 @@ static size_t check_client(const struct ag_link_client *client, struct counted *
     }
     for (const struct rt_list *node = client->asks.next; node != &client->asks; node = node->next) {
         replies += RT_LIST_OF(node, struct ag_ask, in_link)->room;
+        n->waits += RT_LIST_OF(node, struct ag_ask, in_link)->waits;
     }
     FUZZ_CHECK(held == length(&client->held));
     FUZZ_CHECK(client->held_bytes == held_bytes && held_bytes <= RT_LINK_HELD_BYTES_MAX);
@@ -245,7 +247,8 @@ void world_check(void)
     FUZZ_CHECK(stats.served == n.served && stats.provisional == n.provisional);
     FUZZ_CHECK(stats.channels == placed[AG_GUEST] && stats.channels == n.chans[AG_GUEST]);
     FUZZ_CHECK(stats.channels == placed[AG_CLIENT] && stats.channels == n.chans[AG_CLIENT]);
-    FUZZ_CHECK(stats.held == HASH_CNT(hh, agent->held) && stats.held == n.held && stats.held <= RT_AGENT_HELD_MAX);
+    FUZZ_CHECK(stats.held == HASH_CNT(hh, agent->held) + n.waits && stats.held == n.held + n.waits &&
+               stats.held <= RT_AGENT_HELD_MAX);
     FUZZ_CHECK(agent->held_bytes == n.held_bytes && n.held_bytes <= RT_AGENT_HELD_BYTES_MAX);
     FUZZ_CHECK(agent->n_ops == world.n_ops && agent->retake_flight <= AG_RETAKE_FLIGHT_MAX);
     check_ends(agent, &n);

@@ -200,9 +200,10 @@ static void test_waiting(void **state)
     fx_down(fx);
     fx_attach(fx, a, 1, "web", 5000, 0, 0);
     fx_attach(fx, b, 1, "web", 5000, 0, 0);
-    told(fx, b, 1, "limits.tenant_waiting", 1,
-         "tenant local has 1 attachments that wait for their container at this agent, the most it may have "
-         "(limits.tenant_waiting)");
+    told(
+        fx, b, 1, "limits.tenant_waiting", 1,
+        "tenant local has 1 attachments and requests that wait for their container at this agent, the most it may have "
+        "(limits.tenant_waiting)");
     fx_attach(fx, c, 1, "web", 5000, 0, 0);
     fx_none(fx, a);
     fx_none(fx, c);
@@ -405,9 +406,8 @@ static void test_half_of_the_lists(void **state)
         request(fx, clients[i], 1, ask("list", ""));
     }
     want(fx, clients[MOST], 1, RT_CLASS_LIMIT);
-    assert_true(
-        rt_slice_equal(reply.m, rt_slice_text("tenant local has 32 lists under way, half of what this agent has "
-                                              "for all (shared.lists)")));
+    assert_true(rt_slice_equal(reply.m, rt_slice_text("tenant local has 32 lists and searches under way, half of what "
+                                                      "this agent has for all (shared.lists)")));
     request(fx, other, 1, ask("list", ""));
     request(fx, boss, 1, ask("list", ""));
     fx_lost(fx, clients[0]); /* its list goes with it */
