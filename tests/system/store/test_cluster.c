@@ -253,7 +253,37 @@ static void mover_stop(pthread_t thread)
     assert_false(mover.failed);
 }
 
-/* Both agents claim one session, each epoch at the same time: one has it, however often the slot moves. */
+static bool is_answered(struct agent *agent)
+{
+    return agent->reply.id == agent->last_id;
+}
+
+/* Both submit theirs before either is answered; what could not be done then is asked again. */
+static void at_once(struct agent *const agents[2], struct rt_store_op ops[2])
+{
+    int rcs[2];
+
+    for (size_t i = 0; i < 2; i++) {
+        agents[i]->n_news = 0;
+        ops[i].id = ++agents[i]->last_id;
+        rcs[i] = rt_store_submit(&agents[i]->store, &ops[i]);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        if (rcs[i] == 0) {
+            assert_true(run_until(is_answered, agents[i], HANG_MS));
+            rcs[i] = agents[i]->reply.error;
+        }
+    }
+    for (size_t i = 0; i < 2; i++) {
+        assert_true(rcs[i] == 0 || rcs[i] == RT_EUNAVAIL || rcs[i] == RT_ETIMEDOUT);
+        if (rcs[i] != 0) {
+            assert_int_equal(until_answered(agents[i], &ops[i]), 0);
+        }
+    }
+}
+
+/* Both agents claim one session in each epoch, one after the other or at once: one has it, however often the slot
+ * moves. */
 static void test_slot_moves(void **state)
 {
     struct rt_store_op op = join_op(RT_STORE_TAKE, key_of("t", "box"), 1, 1, "hosta");
@@ -271,17 +301,23 @@ static void test_slot_moves(void **state)
     for (uint64_t epoch = 2; epoch < 2 + ROUNDS || mover.moves < MOVES_LEAST; epoch++) {
         uint8_t next[2] = {(uint8_t)(2 * epoch), (uint8_t)(2 * epoch + 1)}, winner = 0;
         unsigned first = (seed = seed * 1103515245 + 12345) >> 30 & 1, n_ok = 0;
+        struct agent *const agents[2] = {first == 0 ? a : b, first == 0 ? b : a};
+        struct rt_store_op ops[2];
 
         for (unsigned i = 0; i < 2; i++) {
-            unsigned who = first ^ i;
-            struct agent *agent = who == 0 ? a : b;
-
-            op = ticket_op(get.key, 1, life, epoch, ticket, next[who], agent->store.self.host);
-            assert_int_equal(until_answered(agent, &op), 0);
-            if (agent->reply.outcome.verdict == RT_CLASS_OK) {
+            ops[i] = ticket_op(get.key, 1, life, epoch, ticket, next[first ^ i], agents[i]->store.self.host);
+        }
+        if (epoch % 2 == 0) {
+            at_once(agents, ops);
+        }
+        for (unsigned i = 0; i < 2; i++) {
+            if (epoch % 2 != 0) {
+                assert_int_equal(until_answered(agents[i], &ops[i]), 0);
+            }
+            if (agents[i]->reply.outcome.verdict == RT_CLASS_OK) {
                 n_ok++;
-                wins[who]++;
-                winner = next[who];
+                wins[first ^ i]++;
+                winner = next[first ^ i];
             }
         }
         assert_int_equal(n_ok, 1);
@@ -301,6 +337,22 @@ static void test_slot_moves(void **state)
 static size_t owner_of(const char *key)
 {
     return rt_slot_of(key, strlen(key)) * PRIMARIES / RT_SLOTS;
+}
+
+/* The replica that was promoted has none: an end there is on one disk. Of the other nodes each has its replica. */
+static void want_unsure(size_t node, int i, uint64_t life)
+{
+    struct rt_store_op end = end_of(i, life);
+    char key[RT_CID_MAX + 8];
+
+    if (i % 2 == 0) { /* the others are listed below */
+        return;
+    }
+    end.epoch = 2;
+    snprintf(key, sizeof(key), "{t/%s}", box(i).cid);
+    assert_int_equal(until_answered(b, &end), 0);
+    assert_int_equal(b->reply.how, owner_of(key) == node ? RT_END_STORED : RT_END_REPLICATED);
+    assert_int_equal(b->reply.unsure, owner_of(key) == node);
 }
 
 static void kill_one(size_t node)
@@ -338,6 +390,7 @@ static void kill_one(size_t node)
             assert_int_equal(b->reply.n_records, 1);
             assert_int_equal(b->records[0].rule.epoch, 2);
             assert_string_equal(b->records[0].rule.host, "hostb");
+            want_unsure(node, i, lives[i]);
         }
     }
     run_for(300);
@@ -372,6 +425,36 @@ static void test_registry_dies(void **state)
     assert_string_equal(rt_redis_where(&a->store.pubsub), rt_redis_where(&a->store.reg->commands));
 }
 
+/* The node of the host's set is away, that of the record is there: nothing is made by halves. */
+static void test_create_without_set(void **state)
+{
+    struct rt_store_op create = {.kind = RT_STORE_CREATE, .key = key_of("t", "new")};
+    struct rt_store_op get = {.kind = RT_STORE_GET, .key = create.key};
+    char host[16], key[32], record[32];
+    size_t registry = owner_of("{reg}"), node = registry;
+    struct agent *c;
+
+    (void)state;
+    for (unsigned i = 0; node == registry; i++) {
+        snprintf(host, sizeof(host), "host%u", i);
+        snprintf(key, sizeof(key), "{host/%s}", host);
+        node = owner_of(key);
+    }
+    for (unsigned i = 0; i == 0 || owner_of(record) == node; i++) {
+        snprintf(create.key.cid, sizeof(create.key.cid), "new-%u", i);
+        snprintf(record, sizeof(record), "{t/new-%u}", i);
+    }
+    get.key = create.key;
+    c = start(host);
+    assert_int_equal(rt_test_redis_kill(&cluster.nodes[node]), 0);
+    assert_int_not_equal(submit(c, &create), 0);
+    assert_int_equal(until_answered(a, &get), 0);
+    assert_int_equal(a->reply.n_records, 0);
+    assert_int_equal(until_answered(c, &create), 0);
+    assert_int_equal(c->reply.outcome.verdict, RT_CLASS_OK);
+    agent_stop(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -379,6 +462,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_slot_moves, setup, teardown),
         cmocka_unit_test_setup_teardown(test_node_dies, setup, teardown),
         cmocka_unit_test_setup_teardown(test_registry_dies, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_create_without_set, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, loop_setup, loop_teardown);
