@@ -443,18 +443,6 @@ enum rt_slot_said rt_store_cluster_said(struct rt_store_node *asked, const redis
     return said;
 }
 
-bool rt_store_cluster_redirects(struct rt_store *store, const redisReply *reply)
-{
-    struct rt_store_node *next;
-    enum rt_slot_said said;
-
-    if (store->cluster == NULL || reply->type != REDIS_REPLY_ERROR) {
-        return false;
-    }
-    said = rt_store_cluster_said(store->reg, reply, &next);
-    return said == RT_SLOT_SAID_MOVED || said == RT_SLOT_SAID_ASK || said == RT_SLOT_SAID_AGAIN;
-}
-
 /* Start and stop. */
 
 void rt_store_cluster_beat(struct rt_store *store)

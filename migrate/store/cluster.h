@@ -30,9 +30,6 @@ struct rt_store_node *rt_store_cluster_node(const struct rt_store *store, uint16
  * says is in the map from now on. */
 enum rt_slot_said rt_store_cluster_said(struct rt_store_node *asked, const redisReply *error,
                                         struct rt_store_node **next);
-/* A heartbeat is answered so: it is not where the registry is, or not all of it. False also where there is no cluster.
- */
-bool rt_store_cluster_redirects(struct rt_store *store, const redisReply *reply);
 
 /* Who a server is. */
 struct rt_store_info {

@@ -145,17 +145,13 @@ static void beat_cb(void *ctx, int error, const redisReply *reply)
         return; /* late: the next one tries again; lost: so is the connection; or the registry has gone elsewhere */
     }
     if (rt_store_functions_missing(reply)) {
-        if (store->loads++ < LOADS_MAX && rt_store_load(store, &store->reg->commands) == 0) {
+        if (store->loads++ < LOADS_MAX) {
             send_beat(store);
         } else {
             rt_redis_drop(&store->reg->commands, "its functions cannot be loaded");
         }
         return;
     }
-    if (rt_store_cluster_redirects(store, reply)) {
-        return; /* the next one goes where the registry is by then */
-    }
-    store->at = store->reg;
     if (rt_store_error_of(store, 0, reply) != 0) {
         return;
     }
@@ -199,7 +195,7 @@ static void send_beat(struct rt_store *store)
     rt_redis_texts(&args, store->announce ? "1" : "0", store->rival.state == RT_WATCH_DEAD ? dead : "", dead_seq,
                    store->self.drains ? "1" : "0", NULL);
     store->beat_at = uv_now(store->loop);
-    if (rt_redis_call(&store->reg->commands, &args, beat_cb, store->reg) != 0) {
+    if (rt_store_call(store, RT_STORE_COMMANDS, &args, beat_cb, store->reg) != 0) {
         return; /* lost, or too much under way: the next one tries again */
     }
 }

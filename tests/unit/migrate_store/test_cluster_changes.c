@@ -281,6 +281,31 @@ static void test_asked_is_kept(void **state)
     assert_true(fakes[C].n_open < open);
 }
 
+static bool is_touched(struct agent *a)
+{
+    return find_news(a, RT_STORE_TOUCH, 0) != NULL;
+}
+
+/* The registry's slot is being moved, and its keys are there already: heartbeats follow, and the map stays. */
+static void test_beat_asked(void **state)
+{
+    static char text[64];
+
+    (void)state;
+    snprintf(text, sizeof(text), "-ASK %u 127.0.0.1:%u\r\n", rt_slot_of("{reg}", 5), fakes[B].port);
+    nodes_rule(A, "FCALL beat", text, 0);
+    nodes_rule(B, "ASKING", "+OK\r\n", 0);
+    nodes_rule(B, "FCALL beat", "-ERR Function not found\r\n", 1);
+    run_for(50); /* for one that is under way */
+    agent->n_news = 0;
+    rt_store_registry_beat(&agent->store);
+    assert_true(run_until(is_touched, agent, HANG_MS));
+    assert_true(is_up(agent));
+    assert_true(fake_asked(&fakes[B], "FCALL beat") >= 2);
+    assert_int_equal(fake_asked(&fakes[B], "FUNCTION LOAD"), 1);
+    assert_int_equal(agent->store.reg->place.port, fakes[A].port);
+}
+
 int main(void)
 {
 #define WITH_AGENT(test) cmocka_unit_test_setup_teardown(test, nodes_setup, nodes_teardown)
@@ -297,6 +322,7 @@ int main(void)
         WITH_AGENT(test_rights_tried),
         WITH_AGENT(test_functions_at_both),
         WITH_AGENT(test_asked_is_kept),
+        WITH_AGENT(test_beat_asked),
     };
 
     return cmocka_run_group_tests(tests, fake_group_setup, fake_group_teardown);
