@@ -46,7 +46,8 @@ static void refused_at_attach(struct program *p, uint64_t cls, const char *text)
 {
     p->box->refuse = cls;
     p->box->refusals = 1000;
-    program_run(p, "attach --timeout 200ms web", 125);
+    /* as long as it takes to start, and to look the container up; a refusal for now lasts for all of it */
+    program_run(p, cls == RT_CLASS_RETRY_LATER ? "attach --timeout 2s web" : "attach web", 125);
     program_has(p, text);
 }
 

@@ -150,7 +150,7 @@ static void test_drain_unsure(void **state)
     assert_string_equal(p->text[0].data, "{\"host\":\"h0\",\"draining\":true,\"sessions\":0,\"unsure\":true}\n");
     n_drains = 0;
     drain_unsure = 4;
-    program_run(p, "drain --wait --timeout 100ms h0", 122);
+    program_run(p, "drain --wait --timeout 2s h0", 122);
     drain_unsure = 0;
 }
 
