@@ -20,7 +20,7 @@
  * turned away because of it. No new session is made there, and clients are told to ask others.
  *
  *     drain h1, at the agent of h0       h0 names h1, and does nothing: agents never relay
- *     drain h1, at the agent of h1       it drains at once, the disk is given that; its next heartbeat tells all
+ *     drain h1, at the agent of h1       it drains at once, the disk is given that; its next heartbeat tells the store
  *     the disk has it                    answered: it drains behind a restart, too
  *     create, at h1                      RETRY_LATER, and h0 is named, which lives and does not drain
  *
