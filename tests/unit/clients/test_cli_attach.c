@@ -255,6 +255,8 @@ static void test_signals_without_stdin(void **state)
     program_start(p, "attach --no-stdin --sig-proxy web");
     wait_attached(p);
     assert_int_equal(box_att(p->box, 0)->want, 0x1e);
+    box_write(p->box, 0, RT_STDOUT, "here", 4);
+    program_until(p, 0, "here"); /* earlier, it would end itself */
     assert_int_equal(kill(p->pid, SIGTERM), 0);
     FIXTURE_UNTIL(p->f, (program_look(p), strstr(p->box->text, "signal 15;") != NULL));
     box_exit(p->box, 0, 0, 15);
