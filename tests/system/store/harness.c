@@ -53,6 +53,24 @@ int flush_setup(void **state)
     return rt_test_redis_command(&redis, "FLUSHALL", answer, sizeof(answer));
 }
 
+long long redis_number(const char *format, const char *arg)
+{
+    redisContext *context = redisConnectUnix(redis.socket);
+    redisReply *reply;
+    long long value;
+
+    assert_true(context != NULL && context->err == 0);
+    reply = redisCommand(context, format, arg);
+    assert_non_null(reply);
+    if (reply->type == REDIS_REPLY_ERROR) {
+        fail_msg("%s: %s", format, reply->str);
+    }
+    value = reply->integer;
+    freeReplyObject(reply);
+    redisFree(context);
+    return value;
+}
+
 static void on_reply(void *ctx, const struct rt_store_reply *reply)
 {
     struct agent *agent = ctx;

@@ -51,6 +51,9 @@ int group_setup(void **state);
 int group_teardown(void **state);
 int flush_setup(void **state);
 
+/* What that server answers to a command with one argument: a number. */
+long long redis_number(const char *format, const char *arg);
+
 /* How long agents wait for Redis, unless they say otherwise; 0: as they do by default. */
 extern uint64_t agent_call_ms;
 

@@ -11,29 +11,6 @@
 
 /* Ends of sessions, and their tails, on a real server. */
 
-static redisContext *connect_redis(void)
-{
-    redisContext *context = redisConnectUnix(redis.socket);
-
-    assert_non_null(context);
-    assert_int_equal(context->err, 0);
-    return context;
-}
-
-static long long number(const char *format, const char *arg)
-{
-    redisContext *context = connect_redis();
-    redisReply *reply = redisCommand(context, format, arg);
-    long long value;
-
-    assert_non_null(reply);
-    assert_int_equal(reply->type, REDIS_REPLY_INTEGER);
-    value = reply->integer;
-    freeReplyObject(reply);
-    redisFree(context);
-    return value;
-}
-
 static struct rt_slice slice(const char *text)
 {
     return (struct rt_slice){(const uint8_t *)text, strlen(text)};
@@ -99,8 +76,8 @@ static void test_end_keeps_status_and_tails(void **state)
     assert_int_equal(record->rule.state, RT_SESSION_ENDED);
     assert_int_equal(record->code, 3);
     assert_int_equal(record->out, 70000);
-    assert_true(number("PTTL rt:{t/%s}:r", "c") <= ttl_ms);
-    assert_true(number("PTTL rt:{t/%s}:t", "c") > ttl_ms - 60000);
+    assert_true(redis_number("PTTL rt:{t/%s}:r", "c") <= ttl_ms);
+    assert_true(redis_number("PTTL rt:{t/%s}:t", "c") > ttl_ms - 60000);
 
     /* A guest that comes back drains; the status stays. */
     struct rt_store_op back = ticket_op(key_of("t", "c"), 7, op.life, 2, 1, 2, "hosta");
@@ -112,7 +89,7 @@ static void test_end_keeps_status_and_tails(void **state)
     assert_int_equal(create(a, "t", "c", ""), 0);
     assert_int_equal(a->reply.outcome.verdict, RT_CLASS_OK);
     assert_int_equal(get(a, "t", "c")->rule.life, op.life);
-    assert_int_equal(number("EXISTS rt:{t/%s}:t", "c"), 0);
+    assert_int_equal(redis_number("EXISTS rt:{t/%s}:t", "c"), 0);
     assert_int_equal(submit(a, &tails), RT_ENOTFOUND);
     back.claim.epoch = 3;
     assert_int_equal(submit(a, &back), 0);
@@ -300,7 +277,7 @@ static void test_full(void **state)
     assert_int_equal(a->reply.how, RT_END_STORED);
     assert_int_equal(get(b, "t", "c")->rule.state, RT_SESSION_ENDED);
     assert_int_equal(get(b, "t", "c")->code, 3);
-    assert_true(number("PTTL rt:{t/%s}:r", "c") <= RT_END_TTL_MS);
+    assert_true(redis_number("PTTL rt:{t/%s}:r", "c") <= RT_END_TTL_MS);
     assert_int_equal(submit(b, &tails), 0);
     assert_int_equal(b->reply.end.code, 3);
     assert_int_equal(b->reply.tail[0].size, 0);

@@ -9,20 +9,6 @@
 
 /* The registry on a real server. */
 
-static long long number(const char *command)
-{
-    redisContext *context = redisConnectUnix(redis.socket);
-    redisReply *reply = redisCommand(context, command);
-    long long value;
-
-    assert_non_null(reply);
-    assert_int_equal(reply->type, REDIS_REPLY_INTEGER);
-    value = reply->integer;
-    freeReplyObject(reply);
-    redisFree(context);
-    return value;
-}
-
 static void test_hosts(void **state)
 {
     struct agent *a = agent_start(redis.unix_endpoint, "hosta");
@@ -121,8 +107,8 @@ static void test_a_thousand_hosts(void **state)
     } while (op.host[0] != '\0');
     assert_int_equal(n, 1000);
     assert_int_equal(pages, 1001 / RT_HOSTS_PAGE + 1);
-    assert_int_equal(number("ZCARD rt:{reg}:names"), 501); /* what nobody has written for a week is gone */
-    assert_int_equal(number("HLEN rt:{reg}:rows"), 1001);
+    assert_int_equal(redis_number("ZCARD %s", "rt:{reg}:names"), 501); /* what nobody has written for a week is gone */
+    assert_int_equal(redis_number("HLEN %s", "rt:{reg}:rows"), 1001);
     assert_true(is_up(a));
     redisFree(context);
     agent_stop(a);
@@ -179,12 +165,12 @@ static void test_drains(void **state)
     rt_store_set_self(&b->store, 3, false);
     run_for(1200);
     (void)look(a, false, 2);
-    assert_int_equal(number("HLEN rt:{reg}:rows"), 2);
+    assert_int_equal(redis_number("HLEN %s", "rt:{reg}:rows"), 2);
     rt_store_set_self(&b->store, 3, true);
     run_for(1200);
     agent_stop(b);
     (void)look(a, true, 2);
-    assert_int_equal(number("HLEN rt:{reg}:rows"), 3);
+    assert_int_equal(redis_number("HLEN %s", "rt:{reg}:rows"), 3);
     write_row("00112233445566778899aabbccddeeff\n9\n99999999999999\n1\n0.1\nm\ntcp:192.0.2.7:7401\n");
     assert_int_equal(look(a, false, 1), 9);
     agent_stop(a);
@@ -196,12 +182,12 @@ static void test_unread_rows(void **state)
     struct agent *a = agent_start(redis.unix_endpoint, "hosta");
 
     (void)state;
-    assert_int_equal(number("ZADD rt:{reg}:names 0 hostb"), 1);
+    assert_int_equal(redis_number("ZADD rt:{reg}:names 0 %s", "hostb"), 1);
     write_row("00112233445566778899aabbccddeeff\n9\n99999999999999\nanother\nm\ntcp:192.0.2.7:7401\n");
     assert_int_equal(look(a, false, 0), 9);
     write_row("sequence: 9\n");
     assert_int_equal(look(a, false, 0), 0);
-    assert_int_equal(number("HLEN rt:{reg}:rows"), 2);
+    assert_int_equal(redis_number("HLEN %s", "rt:{reg}:rows"), 2);
     agent_stop(a);
 }
 

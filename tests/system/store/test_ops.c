@@ -11,29 +11,6 @@
 
 /* Every operation on a real server. */
 
-static redisContext *connect_redis(void)
-{
-    redisContext *context = redisConnectUnix(redis.socket);
-
-    assert_non_null(context);
-    assert_int_equal(context->err, 0);
-    return context;
-}
-
-static long long number(const char *format, const char *arg)
-{
-    redisContext *context = connect_redis();
-    redisReply *reply = redisCommand(context, format, arg);
-    long long value;
-
-    assert_non_null(reply);
-    assert_int_equal(reply->type, REDIS_REPLY_INTEGER);
-    value = reply->integer;
-    freeReplyObject(reply);
-    redisFree(context);
-    return value;
-}
-
 static struct rt_slice slice(const char *text)
 {
     return (struct rt_slice){(const uint8_t *)text, strlen(text)};
@@ -106,7 +83,7 @@ static void test_create_and_get(void **state)
     assert_int_equal(create(a, "t", "one", "again"), 0);
     assert_int_equal(a->reply.outcome.verdict, RT_CLASS_LIMIT);
     assert_null(get(a, "other", "one")); /* another tenant's */
-    assert_true(number("PTTL rt:{t/%s}:r", "one") > RT_STORE_WHOLE_MS);
+    assert_true(redis_number("PTTL rt:{t/%s}:r", "one") > RT_STORE_WHOLE_MS);
     agent_stop(a);
 }
 
@@ -151,7 +128,7 @@ static void test_claim_moves_and_is_published(void **state)
     assert_int_equal(record->moves, 1);
     assert_int_equal(record->n_hist, 2);
     assert_string_equal(record->hist[1].host, "hostb");
-    assert_int_equal(number("ZCARD rt:{host/%s}:set", "hostb"), 1);
+    assert_int_equal(redis_number("ZCARD rt:{host/%s}:set", "hostb"), 1);
 
     /* The same take again, as after a lost reply: nothing new. */
     assert_int_equal(submit(b, &op), 0);
@@ -216,7 +193,7 @@ static void test_history_is_bounded(void **state)
         assert_true(record->hist[i].epoch > record->hist[i - 1].epoch);
     }
     assert_int_equal(record->moves, 26);
-    assert_true(number("HSTRLEN rt:{t/%s}:r hist", "c") < 600);
+    assert_true(redis_number("HSTRLEN rt:{t/%s}:r hist", "c") < 600);
     agent_stop(a);
 }
 

@@ -13,24 +13,6 @@
 
 #define SESSIONS 300
 
-static long long number(const char *format, const char *arg)
-{
-    redisContext *context = redisConnectUnix(redis.socket);
-    redisReply *reply;
-    long long value;
-
-    assert_true(context != NULL && context->err == 0);
-    reply = redisCommand(context, format, arg);
-    assert_non_null(reply);
-    if (reply->type == REDIS_REPLY_ERROR) {
-        fail_msg("%s: %s", format, reply->str);
-    }
-    value = reply->integer;
-    freeReplyObject(reply);
-    redisFree(context);
-    return value;
-}
-
 static void command(const char *text)
 {
     char answer[128];
@@ -69,7 +51,7 @@ static long long awaited_size;
 static bool has_size(struct agent *agent)
 {
     (void)agent;
-    return number("ZCARD rt:{host/%s}:set", awaited_set) == awaited_size;
+    return redis_number("ZCARD rt:{host/%s}:set", awaited_set) == awaited_size;
 }
 
 static void until_size(struct agent *agent, const char *host, long long size)
@@ -77,7 +59,7 @@ static void until_size(struct agent *agent, const char *host, long long size)
     awaited_set = host;
     awaited_size = size;
     if (!run_until(has_size, agent, 60000)) {
-        fail_msg("%s lists %lld", host, number("ZCARD rt:{host/%s}:set", host));
+        fail_msg("%s lists %lld", host, redis_number("ZCARD rt:{host/%s}:set", host));
     }
 }
 
@@ -203,13 +185,13 @@ static void test_walk(void **state)
     }
     move(b, key_number(39), life, 2);
     until_size(b, "hostb", 1);
-    assert_int_equal(number("ZCARD rt:{host/%s}:set", "hosta"), 40);
+    assert_int_equal(redis_number("ZCARD rt:{host/%s}:set", "hosta"), 40);
     a->store.walks = 0;        /* the next heartbeat begins one */
     until_size(a, "hosta", 3); /* the one that moved may still be looked for here */
     command("HSET rt:{t/c0039}:r claimed 1000");
     a->store.walks = 0;
     until_size(a, "hosta", 2);
-    assert_int_equal(number("ZCARD rt:{host/%s}:set", "hostb"), 1);
+    assert_int_equal(redis_number("ZCARD rt:{host/%s}:set", "hostb"), 1);
     agent_stop(a);
     agent_stop(b);
 }
@@ -219,7 +201,7 @@ static const char *awaited_record;
 static bool is_fresh(struct agent *agent)
 {
     (void)agent;
-    return number("PTTL rt:{t/%s}:r", awaited_record) > 6LL * 24 * 3600 * 1000;
+    return redis_number("PTTL rt:{t/%s}:r", awaited_record) > 6LL * 24 * 3600 * 1000;
 }
 
 /* A record that has little time left gets more while its container lives, however old the connection to the store is;
@@ -245,8 +227,8 @@ static void test_time_to_live(void **state)
     a->store.walks = 0;
     awaited_record = "c0002";
     assert_true(run_until(is_fresh, a, 60000));
-    assert_true(number("PTTL rt:{t/%s}:r", "c0000") <= 3600000);
-    assert_true(number("PTTL rt:{t/%s}:r", "c0001") <= 3600000);
+    assert_true(redis_number("PTTL rt:{t/%s}:r", "c0000") <= 3600000);
+    assert_true(redis_number("PTTL rt:{t/%s}:r", "c0001") <= 3600000);
     agent_stop(a);
 }
 
@@ -306,7 +288,8 @@ static void test_last_tenth(void **state)
     (void)state;
     report.life = join(a, report.key, "hosta");
     report.report = rt_slice_text("report");
-    used = number("EVAL %s 0", "return tonumber(string.match(redis.call('INFO', 'memory'), 'used_memory:(%d+)'))");
+    used =
+        redis_number("EVAL %s 0", "return tonumber(string.match(redis.call('INFO', 'memory'), 'used_memory:(%d+)'))");
     (void)snprintf(limit, sizeof(limit), "CONFIG SET maxmemory %lld", used / 100 * 106);
     command(limit);
     assert_int_equal(submit(a, &create), RT_ELIMIT);

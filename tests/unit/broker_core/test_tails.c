@@ -126,19 +126,19 @@ static void test_told_again(void **state)
     assert_int_equal(fx->tail_size[1], 4);
 }
 
-/* A guest whose line is slow: a frame takes longer than tails may rest. It tells all again once, and no more. */
-static void test_trickles(void **state)
+/* A guest whose line is slow: between its frames more time passes than tails may rest. It tells all again once, and no
+ * more. Its end has so much of its first tail. */
+static void trickle(struct fx *fx, unsigned first_s, unsigned second_s, size_t out)
 {
-    struct fx *fx = *state;
     struct fx_guest guest;
 
     fx_guest(&guest, "web", 1);
     fx_serve(fx, &guest);
     for (unsigned i = 0; i < 2; i++) {
         fx_tail(fx, guest.link, RT_STDOUT, 0, "hello", 5);
-        rest(fx, guest.link, 16);
+        rest(fx, guest.link, first_s);
         fx_tail(fx, guest.link, RT_STDERR, 0, "oops", 4);
-        rest(fx, guest.link, 16);
+        rest(fx, guest.link, second_s);
         end(fx, guest.link, 5, 4);
         if (i == 0) {
             fx_want_end_ok(fx, guest.link, RT_END_LATER);
@@ -146,31 +146,19 @@ static void test_trickles(void **state)
     }
     fx_answer(fx);
     fx_want_end_ok(fx, guest.link, RT_END_REPLICATED);
-    assert_int_equal(fx->tail_size[0], 5);
+    assert_int_equal(fx->tail_size[0], out);
     assert_int_equal(fx->tail_size[1], 4);
+}
+
+static void test_trickles(void **state)
+{
+    trickle(*state, 16, 16, 5);
 }
 
 /* One that is slower yet: its end is stored with what is there of its tails. */
 static void test_trickles_for_long(void **state)
 {
-    struct fx *fx = *state;
-    struct fx_guest guest;
-
-    fx_guest(&guest, "web", 1);
-    fx_serve(fx, &guest);
-    for (unsigned i = 0; i < 2; i++) {
-        fx_tail(fx, guest.link, RT_STDOUT, 0, "hello", 5);
-        rest(fx, guest.link, 70);
-        fx_tail(fx, guest.link, RT_STDERR, 0, "oops", 4);
-        end(fx, guest.link, 5, 4);
-        if (i == 0) {
-            fx_want_end_ok(fx, guest.link, RT_END_LATER);
-        }
-    }
-    fx_answer(fx);
-    fx_want_end_ok(fx, guest.link, RT_END_REPLICATED);
-    assert_int_equal(fx->tail_size[0], 0);
-    assert_int_equal(fx->tail_size[1], 4);
+    trickle(*state, 70, 0, 0);
 }
 
 /* Nothing that a guest says keeps the last place for it for ever. */
